@@ -1,0 +1,55 @@
+# `make` lists the targets. Another Python: `make test PYTHON=python3.12`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SIZE_LIMIT_MB := 360
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check size bench nightly clean
+
+help:
+	@echo 'make demo     train on real images of digits, predict, evaluate (about 3 minutes)'
+	@echo 'make test     the whole suite'
+	@echo 'make check    ruff and the import order'
+	@echo 'make size     installed size with run-time dependencies only (limit $(SIZE_LIMIT_MB) MB)'
+	@echo 'make bench    the benchmarks'
+	@echo 'make nightly  the suite with its long checks'
+	@echo 'make clean    remove what the targets above made'
+
+install: $(READY)
+
+# A half-made environment has no stamp and is finished by the next call; a changed pyproject.toml installs anew.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo '$(PYTHON) is older than Python 3.11: make PYTHON=python3.12'; exit 1; }
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,check,demo]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/python tools/demo.py
+
+test: $(READY)
+	$(BIN)/python -m pytest -m 'not slow'
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+
+size: $(READY)
+	rm -rf .venv-size build
+	$(PYTHON) -m venv .venv-size
+	.venv-size/bin/python -m pip install --quiet --disable-pip-version-check .
+	$(BIN)/python tools/size.py .venv-size $(SIZE_LIMIT_MB)
+	rm -rf .venv-size build
+
+bench: $(READY)
+	for file in benchmarks/[!_]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+nightly: $(READY)
+	NUMBACNN_NIGHTLY=1 $(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) .venv-size build dist demo *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

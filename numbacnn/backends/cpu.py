@@ -1,0 +1,63 @@
+"""The CPU: arrays are NumPy arrays, weights are used where the model keeps them, a launch is a bound call."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numba
+import numpy as np
+
+from .. import jit
+
+_one_at_a_time = threading.RLock()  # workqueue aborts the process when two Python threads launch at once
+
+
+class CPU:
+    """threads: how many each launch uses (default: all cores that this process may use)."""
+
+    name = "cpu"
+
+    def __init__(self, threads: int | None = None):
+        self.threads = min(threads or jit.available_threads(), numba.config.NUMBA_NUM_THREADS)
+        self.workspaces = numba.config.NUMBA_NUM_THREADS  # numba.get_thread_id() stays below this
+
+    def allocate(self, nbytes: int) -> np.ndarray:
+        """Bytes aligned to 64. With NUMBACNN_POISON=1 they are NaN, so that a buffer that nobody wrote is seen at once."""
+        raw = np.empty(nbytes + 64, np.uint8)
+        start = -raw.ctypes.data % 64
+        memory = raw[start : start + nbytes]
+        if os.environ.get("NUMBACNN_POISON", "0") not in ("", "0"):
+            memory.fill(255)
+        return memory
+
+    def view(self, memory: np.ndarray, offset: int, shape: tuple, dtype: np.dtype) -> np.ndarray:
+        """An array in memory from `allocate`."""
+        return memory[offset : offset + dtype.itemsize * int(np.prod(shape, dtype=np.int64))].view(dtype).reshape(shape)
+
+    def adopt(self, array: np.ndarray) -> np.ndarray:
+        """A host array as the device sees it: here, itself."""
+        return array
+
+    def upload(self, array: np.ndarray, values: Any) -> None:
+        np.copyto(array, values)
+
+    def download(self, array: np.ndarray) -> np.ndarray:
+        """A copy that is the caller's own."""
+        return array.copy()
+
+    def refuses(self, kernel: jit.Kernel) -> str | None:
+        """Why a kernel cannot run here."""
+        return None
+
+    def bind(self, kernel: jit.Kernel, args: Sequence[Any]) -> Callable[[], None]:
+        return kernel.bind(*args)
+
+    def run(self, calls: Sequence[Callable[[], None]]) -> None:
+        """Replay bound launches."""
+        if numba.get_num_threads() != self.threads:
+            numba.set_num_threads(self.threads)
+        with nullcontext() if jit.threads_may_enter_together() else _one_at_a_time:
+            for call in calls:
+                call()

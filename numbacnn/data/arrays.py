@@ -1,0 +1,111 @@
+"""NumPy arrays and any iterable of batches, seen as data for fit and evaluate."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError, DataError
+
+Batch = tuple  # (x, y) or (x, y, sample_weight); x and y arrays, or lists/dicts of them for several inputs or outputs
+
+
+class ArrayData:
+    """Arrays in batches: shuffled from (seed, epoch) where `shuffle`, the last, smaller batch included.
+
+    x: (N, …) or a list of such for several inputs; y likewise, or a dict by output name; sample_weight (N,).
+    """
+
+    def __init__(self, x: Any, y: Any, sample_weight: Any = None, batch_size: int = 32, shuffle: bool = False, seed: int = 0):
+        self.x, self.y = _arrays(x), _arrays(y)
+        self.weight = None if sample_weight is None else np.asarray(sample_weight, np.float32)
+        sizes = {len(a) for a in (*_leaves(self.x), *_leaves(self.y), *([] if self.weight is None else [self.weight]))}
+        if len(sizes) != 1:
+            raise DataError(f"arrays of different lengths: {', '.join(map(str, sorted(sizes)))}; x, y and sample_weight need one row for each sample")
+        self.images = sizes.pop()
+        if not self.images:
+            raise DataError("the arrays are empty: there is nothing to train or evaluate on")
+        if batch_size < 1:
+            raise ConfigError(f"batch_size={batch_size} must be at least 1")
+        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+
+    def __len__(self) -> int:
+        return -(-self.images // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.epoch(0)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Batches of one epoch."""
+        order = np.random.default_rng([self.seed, number]).permutation(self.images) if self.shuffle else np.arange(self.images)
+        for at in range(0, self.images, self.batch_size):
+            rows = order[at : at + self.batch_size]
+            batch = (_map(self.x, lambda a, rows=rows: a[rows]), _map(self.y, lambda a, rows=rows: a[rows]))
+            yield batch if self.weight is None else (*batch, self.weight[rows])
+
+
+class IterableData:
+    """An iterable of batches: started anew each epoch where it can be, else (an iterator) read on, `steps` batches an epoch."""
+
+    def __init__(self, batches: Iterable[Batch], steps: int | None = None):
+        self.batches, self.steps = batches, steps
+        self.once = iter(batches) if isinstance(batches, Iterator) else None
+
+    def __len__(self) -> int:
+        if self.steps is not None:
+            return self.steps
+        return len(self.batches) if hasattr(self.batches, "__len__") else 0
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Batches of one epoch; an iterator that ends before its time is an error."""
+        source = self.once if self.once is not None else iter(self.batches.epoch(number) if hasattr(self.batches, "epoch") else self.batches)
+        count = 0
+        while self.steps is None or count < self.steps:
+            batch = next(source, None)
+            if batch is None:
+                if self.steps is not None and self.once is None and count:
+                    source = iter(self.batches)  # a smaller data set, gone through again
+                    batch = next(source, None)
+                elif count == 0 or self.steps is not None:
+                    raise DataError(f"the iterator of batches ended in epoch {number + 1} after {count} batches{f' of {self.steps}' if self.steps else ''}: "
+                                    "give a dataset or a list, which can be started again, or fewer epochs or steps_per_epoch")  # fmt: skip
+                if batch is None:
+                    return
+            if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+                raise DataError(f"a batch is (x, y) or (x, y, sample_weight), not {type(batch).__name__}")
+            count += 1
+            yield tuple(batch)
+
+
+def as_data(x: Any, y: Any = None, sample_weight: Any = None, *, batch_size: int = 32, shuffle: bool = False, seed: int = 0, steps: int | None = None) -> Any:
+    """What fit and evaluate were given, as something with `epoch(number)` and a length in batches (0: unknown)."""
+    if isinstance(x, np.ndarray) or y is not None or (isinstance(x, (list, tuple)) and x and not isinstance(x[0], (tuple, list))):
+        if y is None:
+            raise DataError("x is an array, so y is needed too: fit(x, y, …)")
+        data = ArrayData(x, y, sample_weight, batch_size, shuffle, seed)
+        return data if steps is None else IterableData(data, steps)
+    if sample_weight is not None:
+        raise DataError("sample_weight goes with arrays; a dataset's batches carry it themselves: (x, y, sample_weight)")
+    if hasattr(x, "epoch") and steps is None:
+        return x
+    if not hasattr(x, "__iter__"):
+        raise DataError(f"cannot train on {type(x).__name__}: give NumPy arrays, a dataset, or an iterable of (x, y) batches")
+    return IterableData(x, steps)
+
+
+def _arrays(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: np.asarray(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], np.ndarray):
+        return [np.asarray(v) for v in value]
+    return np.asarray(value)
+
+
+def _leaves(value: Any) -> list[np.ndarray]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
+
+
+def _map(value: Any, f: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: f(v) for k, v in value.items()}
+    return [f(v) for v in value] if isinstance(value, list) else f(value)

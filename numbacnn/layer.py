@@ -1,0 +1,221 @@
+"""The contract of a layer, on one screen.
+
+A layer is a frozen dataclass that owns no arrays. Its fields are its configuration, and are what a file stores.
+It *describes* its work once: `forward` and `backward` are called a single time for each plan, with promises (Buffers)
+instead of arrays, and every `step.run` notes one launch of a kernel.
+
+The one rule: every buffer is written by exactly one launch, completely. Weights are the only memory that outlives a step.
+Lifetimes, in-place results, frozen and unneeded launches, folding and gradient sums all follow from the recorded list.
+
+What a step offers
+  x, xs, y, dy          input (first of several inputs), output, gradient of the loss by the output
+  dx, grad(i)           gradient by the first, the i-th input: backward's results. Integer inputs have none.
+  w.<name>, dw.<name>   weights, and the gradients by them
+  new(*shape, dtype=…)  a buffer that lives as long as the plan needs it;  like(b): of b's shape and type
+  constant(array)       a buffer with fixed values
+  workspace(*shape)     scratch memory [threads, *shape] for one launch: index it with numba.get_thread_id()
+  shape, batch, dtype   output shape without the batch axis, batch size, the plan's float type
+  clock, stream         uint64 [seed, step] and this layer's number: the only randomness (kernels/random.py)
+  clamp, affine         what the plan folded into this layer, where the layer said that it takes it
+  choose(candidates, *facts)   first candidate whose supports(*facts) gives no reason against it
+  run(kernel, *inputs, out=buffer or tuple)   note a launch: kernel(*inputs, *out). Python floats become the plan's dtype.
+  Views, never copies: `step.y = step.x.reshape(…)`, `step.dx = step.dy.reshape(…)`.
+
+Abilities, each optional; the plan asks for them and never for a class
+  parts()               simpler layers, one behind another, that this one stands for
+  inference()           the layer that takes this one's place when its weights rest (same weights)
+  affine(step)          -> (scale, shift) buffers per channel: the layer is y = x * scale + shift
+  takes_affine          forward reads step.affine, (scale, shift) to apply to its own output, or None
+  clamp                 (lo, hi) where the layer is min(max(x, lo), hi), else None
+  takes_clamp           forward applies step.clamp = (lo, hi) to its output; backward then must not read step.y
+  link                  "softmax" or "sigmoid": losses that know it work from the logits before it
+"""
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import Any, ClassVar
+
+from . import jit, registry
+from .errors import ConfigError
+from .functional import Symbol, call
+from .graph import Shape
+from .init import Initializer
+from .kernels.scalar import localize
+from .regularizers import Regularizer, get
+
+Initial = str | Initializer
+Penalty = str | Regularizer | None
+
+
+@dataclass(frozen=True)
+class Weight:
+    """What a layer asks for: an array of `shape`, drawn by `init`. decay: whether weight decay applies."""
+
+    shape: tuple[int, ...]
+    init: Initial = "zeros"
+    trainable: bool = True
+    decay: bool = True
+    regularizer: Penalty = None
+
+
+def option(default: Any = MISSING, *, low: float | None = None, high: float | None = None, values: Iterable | None = None, draw: bool = True) -> Any:
+    """A field with the range that tests may draw it from: low..high (inclusive), or one of `values`; draw=False: never drawn."""
+    return field(default=default, metadata={"low": low, "high": high, "values": None if values is None else tuple(values), "draw": draw})
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Base of all layers. Shapes are tuples without the batch axis."""
+
+    name: str | None = field(default=None, kw_only=True)
+    trainable: bool = field(default=True, kw_only=True)
+
+    link: ClassVar[str | None] = None
+    takes_affine: ClassVar[bool] = False
+    takes_clamp: ClassVar[bool] = False
+    clamp: ClassVar[tuple[float, float] | None] = None
+    affine: ClassVar[Callable | None] = None
+    kinks: ClassVar[tuple[float, ...]] = ()  # inputs where the derivative jumps: gradient checks stay away from them
+
+    def __call__(self, inputs: "Symbol | list[Symbol]") -> Symbol:
+        """Use the layer on a symbol (or a list, for layers with several inputs)."""
+        return call(self, inputs)
+
+    def output_shape(self, x: Shape) -> Shape:
+        """Shape of the output; a bad input shape raises ShapeError with the reason (the plan adds layer and shape)."""
+        return x
+
+    def weights(self, *xs: Shape) -> dict[str, Weight]:
+        """The weights that inputs of these shapes need, in Keras' order."""
+        return {}
+
+    def inference(self) -> "Layer":
+        """The layer that takes this one's place when its weights rest, with the same weights."""
+        return self
+
+    def parts(self) -> "tuple[tuple[Layer, dict[str, str]], ...]":
+        """Layers that this one stands for, each with {its weight's name: this layer's name for it} where they differ; () if itself."""
+        activation = getattr(self, "activation", None)
+        if activation in (None, "linear"):
+            return ()
+        return (replace(self, activation=None), {}), (activation_layer(activation), {})
+
+    def forward(self, step: Any) -> tuple | None:
+        """Note the launches that make step.y; what it returns, backward receives."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, step: Any, *kept: Any) -> None:
+        """Note the launches that make step.dx (or each step.grad(i)) and step.dw.<name>."""
+        raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+    def multiply_adds(self, *xs: Shape) -> int:
+        """Multiplications for one image: each weight with at least two axes is used once at every position of the output."""
+        positions = math.prod(self.output_shape(*xs)[:-1])
+        return positions * sum(math.prod(w.shape) for w in self.weights(*xs).values() if len(w.shape) >= 2)
+
+    @classmethod
+    def examples(cls) -> Iterator[tuple]:
+        """(layer, input shape, …) for the tests that run over all layers."""
+        if any(f.name not in ("name", "trainable") for f in fields(cls)):
+            raise NotImplementedError(f"{cls.__name__} has fields but yields no examples()")
+        yield cls(), (4, 5, 3)
+
+    @classmethod
+    def from_activation(cls) -> "Layer":
+        """The layer that `activation="its_name"` means."""
+        return cls()
+
+
+Activation = str | Layer | None
+
+
+def activation_layer(spec: "str | Layer") -> Layer:
+    """The layer behind `activation=`: a registered name (any layer's, also a plugin's) or a layer."""
+    layer = spec if isinstance(spec, Layer) else registry.layers[spec].from_activation()
+    try:
+        if layer.weights((1, 1, 1)) == {}:
+            return layer
+    except Exception:  # it looked closer at the shape than an elementwise layer would
+        pass
+    raise ConfigError(f"activation={spec!r} has weights or needs a shape of its own: add it as a layer behind this one")
+
+
+def pair(layer: Layer, *names: str, low: int = 1) -> None:
+    """For __post_init__: fields given as one int become (int, int), and values below `low` are refused."""
+    for name in names:
+        value = getattr(layer, name)
+        both = (value, value) if isinstance(value, int) else tuple(value)
+        if len(both) != 2 or not all(isinstance(v, int) and v >= low for v in both):
+            raise ConfigError(f"{type(layer).__name__}: {name}={value!r} must be an integer or two integers of at least {low}")
+        object.__setattr__(layer, name, both)
+
+
+def positive(layer: Layer, *names: str, low: float = 1) -> None:
+    """For __post_init__: numbers below `low` are refused."""
+    for name in names:
+        if not getattr(layer, name) >= low:
+            raise ConfigError(f"{type(layer).__name__}: {name}={getattr(layer, name)!r} must be at least {low}")
+
+
+def choice(layer: Layer, name: str, *values: Any) -> None:
+    """For __post_init__: a field must have one of `values`."""
+    if getattr(layer, name) not in values:
+        raise ConfigError(f"{type(layer).__name__}: {name}={getattr(layer, name)!r} must be one of {', '.join(map(repr, values))}")
+
+
+@dataclass(frozen=True)
+class Elementwise(Layer):
+    """Two scalar functions, `f(x, *fields)` and `df(x and/or y, *fields)`; kernels and gradient follow.
+
+    Fields are passed by name, as the plan's float type; the names x and y say what the derivative needs. Both may use
+    `math` (replaced by vectorizable float32 versions, kernels/scalar.py) and plain helper functions.
+    A layer whose functions depend on its fields overrides `functions`.
+    """
+
+    def functions(self) -> tuple[Callable, Callable]:
+        """(f, df) for this layer's fields."""
+        return type(self).f, type(self).df
+
+    def forward(self, step: Any) -> None:
+        f, _ = self.functions()
+        step.run(_kernel(f, type(self).__name__, False, step.dtype), step.x, self._arguments(f), out=step.y)
+
+    def backward(self, step: Any) -> None:
+        _, df = self.functions()
+        names = _parameters(df)
+        x = step.x if "x" in names else step.y  # never read what the derivative does not need: it may be gone
+        y = step.y if "y" in names else step.x
+        step.run(_kernel(df, type(self).__name__, True, step.dtype), x, y, step.dy, self._arguments(df), out=step.dx)
+
+    def _arguments(self, function: Callable) -> tuple[float, ...]:
+        return tuple(float(getattr(self, n)) for n in _parameters(function) if n not in ("x", "y"))
+
+
+def _parameters(function: Callable) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)
+
+
+@functools.cache
+def _kernel(function: Callable, name: str, derivative: bool, dtype: type) -> jit.Kernel:
+    scalar = localize(function, dtype)
+    if derivative:
+        reads = [n for n in _parameters(function) if n in ("x", "y")]
+        if reads == ["x"]:
+            scalar = jit.compiled(jit.named(_of_x(scalar), f"{name}_of_x"))
+        elif reads == ["y"]:
+            scalar = jit.compiled(jit.named(_of_y(scalar), f"{name}_of_y"))
+    return jit.elementwise(scalar, f"{name}_{'df' if derivative else 'f'}", derivative)
+
+
+def _of_x(scalar: Callable) -> Callable:
+    return lambda x, y, *fields: scalar(x, *fields)
+
+
+def _of_y(scalar: Callable) -> Callable:
+    return lambda x, y, *fields: scalar(y, *fields)
+
+
+__all__ = ["Activation", "Elementwise", "Initial", "Layer", "Penalty", "Weight", "activation_layer", "choice", "get", "option", "pair", "positive"]

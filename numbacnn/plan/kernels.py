@@ -1,0 +1,47 @@
+"""The few kernels that the plan itself launches."""
+
+from ..jit import kernel, prange
+
+
+@kernel(flat=True)
+def add(a, b, y):
+    """y = a + b: an output with several readers gets the sum of their gradients."""
+    for i in prange(y.size):
+        y[i] = a[i] + b[i]
+
+
+@kernel(flat=True)
+def copy(x, y):
+    for i in prange(y.size):
+        y[i] = x[i]
+
+
+@kernel(flat=True)
+def zero(y):
+    """For weights that no loss depends on."""
+    for i in prange(y.size):
+        y[i] = 0
+
+
+@kernel(flat=True)
+def clamp_backward(y, dy, lo, hi, dx):
+    """Gradient of min(max(x, lo), hi), from its result."""
+    for i in prange(dx.size):
+        dx[i] = dy[i] if (y[i] > lo) & (y[i] < hi) else dy[i] * 0
+
+
+@kernel(flat=True)
+def penalty_gradient(dw, w, l1, l2, out):
+    """dw + the gradient of l1 * |w| + l2 * w²."""
+    for i in prange(out.size):
+        sign = (w[i] > 0) * l1 - (w[i] < 0) * l1
+        out[i] = dw[i] + sign + (l2 + l2) * w[i]
+
+
+@kernel(flat=True, parallel=False)
+def penalty(w, l1, l2, out):
+    """l1 * sum(|w|) + l2 * sum(w²), as one float64."""
+    total = 0.0
+    for i in range(w.size):
+        total += l1 * abs(w[i]) + l2 * w[i] * w[i]
+    out[0] = total

@@ -1,0 +1,178 @@
+"""expand -> rest -> fold -> trace -> prune -> hoist -> lives -> arena -> bind: a graph becomes a flat list of bound launches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError
+from ..graph import Graph, Shape
+from .arena import arena
+from .bind import Progress, bind, give_memory
+from .buffer import Buffer
+from .expand import expand
+from .fold import fold, rest
+from .hoist import hoist
+from .layout import Flat
+from .lives import lives
+from .prune import last, prune
+from .step import Recorder
+from .trace import Tracer
+from .update import Update
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run gave: outputs, each sample's loss by each output (None where it has none), and the regularizers' sum."""
+
+    outputs: list[np.ndarray]
+    losses: list[np.ndarray | None]
+    penalty: float
+
+
+class Plan:
+    """A graph for one batch size and mode, ready to be replayed.
+
+    weights     {path: array}; on the CPU the plan works in their memory
+    training    layers work as in training, and backward is planned; else they rest
+    trainable   owners whose weights are trained
+    shapes      input shapes that override the graph's (inputs of any size)
+    losses      one for each output (None: no loss there); without losses, training takes `seeds`: the gradient by each output
+    optimizer, flat     update the weights in the same run; the trained weights lie in `flat`
+    keep        nodes whose outputs and gradients survive the run (plan.value, plan.gradient)
+    folding, reuse      off for tests: every layer by itself, every buffer in a place of its own
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        batch: int,
+        weights: dict[str, np.ndarray],
+        backend: Any,
+        *,
+        training: bool = False,
+        trainable: frozenset[str] = frozenset(),
+        shapes: dict[str, Shape] | None = None,
+        losses: Sequence[Any] | None = None,
+        optimizer: Any = None,
+        flat: Flat | None = None,
+        dtype: Any = np.float32,
+        keep: Sequence[str] = (),
+        folding: bool = True,
+        reuse: bool = True,
+        progress: Progress | None = None,
+    ):
+        self.backend, self.batch, self.dtype, self.training = backend, batch, np.dtype(dtype).type, training
+        self.arrays = weights
+        layout = flat.layout if flat else None
+        graph = expand(graph)
+        shapes = graph.shapes(shapes)
+        self._check_sizes(graph, shapes)
+        declared = {n.name: n.layer.weights(*(shapes[i] for i in n.inputs)) for n in graph.nodes}
+        specs = {n.weight_path(w): spec for n in graph.nodes for w, spec in declared[n.name].items()}
+        owner_of = {n.weight_path(w): n.owner for n in graph.nodes for w in declared[n.name]}
+        graph = rest(graph, training, trainable, declared)
+        self.units = fold(graph, training, frozenset((*graph.outputs, *keep)), folding)
+
+        recorder = Recorder(batch, dtype, backend.workspaces)
+        whole = Buffer((layout.size,), dtype, "weights", "persistent") if layout else None
+        self.weights = {path: Buffer(spec.shape, dtype, path, "persistent") for path, spec in specs.items()}
+        for segment in layout.segments if layout else ():
+            self.weights[segment.path] = whole.part(segment.start, segment.shape)
+        tracer = Tracer(graph, self.units, shapes, declared, self.weights, recorder)
+        tracer.forward()
+        self.trace = tracer.trace
+        heads = tracer.attach(list(losses) if losses else [])
+        trained = [p for p, s in specs.items() if training and s.trainable and owner_of[p] in trainable]
+        update = None
+        if training:
+            tracer.backward(heads)
+            place = {}
+            if layout:
+                g = Buffer((layout.size,), dtype, "gradients")
+                place = {s.path: g.part(s.start, s.shape) for s in layout.segments}
+            tracer.finish(trained, specs, place)
+            if layout:
+                update = Update(recorder, optimizer, layout, whole, g)
+                optimizer.update(update)
+        if losses or training:
+            tracer.penalize({p: s for p, s in specs.items() if s.trainable and owner_of[p] in trainable})
+        self.clock, self.choices = recorder.clock, recorder.choices
+        self.rates, self.slots = (update.rates, update.slots) if update else (None, {})
+
+        kept = [self.trace.values[n] for n in keep] + [self.trace.gradients[n] for n in keep if n in self.trace.gradients]
+        roots = {*self.trace.outputs, *(b for b in self.trace.losses if b), *self.trace.penalties, *kept}
+        if training and not layout:
+            roots |= {*self.trace.weight_gradients.values(), *self.trace.input_gradients.values()}
+        launches = prune(recorder.launches, roots)
+        self.dropped = len(recorder.launches) - len(launches)
+        self.prologue, self.launches = hoist(launches, self.weights.values())
+        self.launches, self.update_at = last(self.launches)
+        spans = lives(self.launches, roots)
+        places, self.arena_bytes = arena(self.launches, spans, reuse)
+
+        for path, b in self.weights.items():
+            if b.root is b:
+                b.array = backend.adopt(weights[path])
+        if whole is not None:
+            whole.array = backend.adopt(flat.weights)
+            for name, b in self.slots.items():
+                b.array = backend.adopt(flat.slots[name])
+        inputs = [*self.trace.inputs.values(), *self.trace.targets, *self.trace.seeds, self.clock, self.rates, *self.slots.values()]
+        give_memory(backend, [*self.prologue, *self.launches], [b for b in (*inputs, *roots) if b], places, self.arena_bytes)
+        early = len(self.prologue)
+        calls = bind(backend, [*self.prologue, *self.launches], progress)
+        self.early, self.calls = calls[:early], calls[early:]
+        self.stale = True  # the prologue has not run for the weights as they are
+
+    @staticmethod
+    def _check_sizes(graph: Graph, shapes: dict[str, Shape]) -> None:
+        for name in graph.inputs:
+            if None in shapes[name]:
+                raise ConfigError(f"input {name!r} has shape {shapes[name]}: give the sizes that are None before planning")
+
+    def run(self, xs: Sequence[Any], targets: Sequence[Any] = (), shares: Sequence[Any] = (), clock: tuple[int, int] = (0, 0), rates: Any = None) -> Result:
+        """Run the plan on a batch.
+
+        xs in the order of the graph's inputs; targets and shares (each sample's weight in the mean) for each output with a loss,
+        or, without losses in training, shares = the gradient by each output. clock = (seed, step). rates [groups, …].
+        """
+        put = self.backend.upload
+        for b, x in zip(self.trace.inputs.values(), xs, strict=True):
+            put(b.real(), x)
+        for b, t in zip(self.trace.targets, targets, strict=True):
+            if b is not None:
+                put(b.real(), t)
+        if self.training or self.trace.targets:
+            for b, s in zip(self.trace.seeds, shares, strict=True):
+                if b is not None:
+                    put(b.real(), s)
+        put(self.clock.real(), np.array(clock, np.uint64))
+        if self.rates is not None:
+            put(self.rates.real(), rates)
+        if self.stale:
+            self.backend.run(self.early)
+            self.stale = False
+        self.backend.run(self.calls[: self.update_at])
+        get = self.backend.download
+        losses = [None if b is None else get(b.real()) for b in self.trace.losses]
+        if all(loss is None or np.isfinite(loss).all() for loss in losses):  # else the weights stay as they were
+            self.backend.run(self.calls[self.update_at :])
+        return Result([get(b.real()) for b in self.trace.outputs], losses, float(sum(get(b.real())[0] for b in self.trace.penalties)))
+
+    def weight_gradient(self, path: str) -> np.ndarray:
+        """Gradient of a trained weight after a run (plans without an optimizer keep them all)."""
+        return self.backend.download(self.trace.weight_gradients[path].real())
+
+    def input_gradient(self, name: str) -> np.ndarray:
+        """Gradient by an input after a run (plans without an optimizer keep them)."""
+        return self.backend.download(self.trace.input_gradients[name].real())
+
+    def value(self, name: str) -> np.ndarray:
+        """Output of a node named in `keep`."""
+        return self.backend.download(self.trace.values[name].real())
+
+    def gradient(self, name: str) -> np.ndarray:
+        """Gradient by the output of a node named in `keep`."""
+        return self.backend.download(self.trace.gradients[name].real())

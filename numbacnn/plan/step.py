@@ -1,0 +1,141 @@
+"""What a layer sees while it describes its work, and the recorder that notes it (the contract stands in numbacnn/layer.py)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError
+from ..graph import Node
+from ..jit import Kernel
+from .buffer import Buffer, Launch
+
+
+class Choice:
+    """The algorithm that a node got, and why those before it in the list were refused."""
+
+    def __init__(self, node: str, name: str, refused: dict[str, str]):
+        self.node, self.name, self.refused = node, name, refused
+
+
+class Recorder:
+    """Notes launches, and checks the one rule: every buffer is written by exactly one launch."""
+
+    def __init__(self, batch: int, dtype: Any, threads: int):
+        self.batch, self.dtype, self.threads = batch, np.dtype(dtype).type, threads
+        self.launches: list[Launch] = []
+        self.choices: list[Choice] = []
+        self.clock = Buffer((2,), np.uint64, "clock", "persistent")
+        self._written: dict[tuple[Buffer, int], str] = {}
+        self._constants: dict[tuple, Buffer] = {}
+
+    def run(self, node: str, kernel: Kernel, args: tuple, out: Any) -> Buffer:
+        out = out if isinstance(out, tuple) else (out,)
+        if not isinstance(kernel, Kernel):
+            raise ConfigError(f"layer {node!r} runs {kernel!r}, which is no kernel: decorate it with numbacnn.jit.kernel")
+        for b in out:
+            place = (b.root, b.offset)
+            if b.root.kind in ("constant", "workspace") or (place in self._written and b.root.kind == "temporary"):
+                raise ConfigError(f"layer {node!r}: kernel {kernel.__name__} writes {b}, which {self._written.get(place, 'nothing may write')} writes already")
+            self._written[place] = f"{kernel.__name__} of {node!r}"
+        self.launches.append(Launch(node, kernel, tuple(map(self._scalar, args)), out))
+        return out[0]
+
+    def _scalar(self, value: Any) -> Any:
+        if isinstance(value, (tuple, list)):
+            return tuple(map(self._scalar, value))
+        if isinstance(value, (float, np.floating)):
+            return self.dtype(value)
+        return value
+
+    def constant(self, array: Any) -> Buffer:
+        array = np.ascontiguousarray(array)
+        if array.dtype.kind == "f":
+            array = array.astype(self.dtype)
+        key = (array.shape, array.dtype.str, array.tobytes())
+        if key not in self._constants:
+            self._constants[key] = b = Buffer(array.shape, array.dtype, "constant", "constant")
+            b.array = array
+        return self._constants[key]
+
+
+class Namespace:
+    """Buffers by weight name: step.w.kernel, step.dw.kernel."""
+
+    def __init__(self, node: str, make: Callable[[str], Buffer], names: Sequence[str]):
+        self._node, self._make, self._names = node, make, tuple(names)
+
+    def __getattr__(self, name: str) -> Buffer:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name not in self._names:
+            raise AttributeError(f"layer {self._node!r} has no weight {name!r} (its weights(): {', '.join(self._names) or 'none'})")
+        self.__dict__[name] = b = self._make(name)
+        return b
+
+
+class Step:
+    """One node of the graph, as its layer sees it."""
+
+    def __init__(self, recorder: Recorder, node: Node, xs: Sequence[Buffer], shape: tuple, weights: Callable, gradients: Callable, names: Sequence[str]):
+        self._recorder, self._node = recorder, node
+        self.xs, self.shape = list(xs), tuple(shape)
+        self.batch, self.dtype, self.clock, self.stream = recorder.batch, recorder.dtype, recorder.clock, node.stream
+        self.w, self.dw = Namespace(node.name, weights, names), Namespace(node.name, gradients, names)
+        self.clamp: tuple[float, float] = (-np.inf, np.inf)
+        self.affine: tuple[Buffer, Buffer] | None = None
+        self.dy: Buffer | None = None
+        self.dxs: list[Buffer | None] = [None] * len(self.xs)
+        self._y: Buffer | None = None
+
+    @property
+    def x(self) -> Buffer:
+        return self.xs[0]
+
+    @property
+    def y(self) -> Buffer:
+        if self._y is None:
+            self._y = Buffer((self.batch, *self.shape), self.dtype, self._node.name)
+        return self._y
+
+    @y.setter
+    def y(self, alias: Buffer) -> None:
+        self._y = alias
+
+    @property
+    def dx(self) -> Buffer:
+        return self.grad(0)
+
+    @dx.setter
+    def dx(self, alias: Buffer) -> None:
+        self.dxs[0] = alias
+
+    def grad(self, i: int) -> Buffer:
+        if self.dxs[i] is None:
+            self.dxs[i] = Buffer(self.xs[i].shape, self.xs[i].dtype, f"gradient of {self.xs[i].name}")
+        return self.dxs[i]
+
+    def new(self, *shape: int, dtype: Any = None) -> Buffer:
+        return Buffer(shape, dtype or self.dtype, f"{self._node.name} (own)")
+
+    def like(self, b: Buffer) -> Buffer:
+        return self.new(*b.shape, dtype=b.dtype)
+
+    def constant(self, array: Any) -> Buffer:
+        return self._recorder.constant(array)
+
+    def workspace(self, *shape: int, dtype: Any = None) -> Buffer:
+        return Buffer((self._recorder.threads, *shape), dtype or self.dtype, f"{self._node.name} (workspace)", "workspace")
+
+    def choose(self, candidates: Sequence[Any], *facts: Any) -> Any:
+        refused: dict[str, str] = {}
+        for candidate in candidates:
+            reason = candidate.supports(*facts)
+            if reason is None:
+                self._recorder.choices.append(Choice(self._node.name, candidate.name, refused))
+                return candidate
+            refused[candidate.name] = reason
+        raise ConfigError(f"layer {self._node.name!r}: no algorithm can do this: " + "; ".join(f"{n}: {r}" for n, r in refused.items()))
+
+    def run(self, kernel: Kernel, *args: Any, out: Any) -> Buffer:
+        return self._recorder.run(self._node.name, kernel, args, out)

@@ -1,0 +1,168 @@
+"""Pass: every layer speaks once; what it says becomes a list of launches, forward and, in training, backward."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import ConfigError
+from ..graph import Graph, Node
+from ..regularizers import get
+from . import kernels
+from .buffer import Buffer
+from .fold import Unit
+from .step import Recorder, Step
+
+
+@dataclass
+class Trace:
+    """What tracing gives: the buffers by which the outside world reaches a plan."""
+
+    recorder: Recorder
+    values: dict[str, Buffer] = field(default_factory=dict)  # node -> its output
+    inputs: dict[str, Buffer] = field(default_factory=dict)
+    outputs: list[Buffer] = field(default_factory=list)
+    seeds: list[Buffer | None] = field(default_factory=list)  # gradient of the total by each output or by each sample's loss
+    targets: list[Buffer | None] = field(default_factory=list)
+    losses: list[Buffer | None] = field(default_factory=list)  # (batch,) one loss a sample, for each output
+    penalties: list[Buffer] = field(default_factory=list)
+    weight_gradients: dict[str, Buffer] = field(default_factory=dict)
+    input_gradients: dict[str, Buffer] = field(default_factory=dict)
+    gradients: dict[str, Buffer] = field(default_factory=dict)  # node -> gradient by its output, for keep=
+
+
+class Tracer:
+    """Walks the units forward and backward. `place(path)` gives the buffer where a weight's final gradient belongs."""
+
+    def __init__(self, graph: Graph, units: list[Unit], shapes: dict, declared: dict[str, dict], weights: dict[str, Buffer], recorder: Recorder):
+        self.graph, self.units, self.shapes, self.declared, self.weights = graph, units, shapes, declared, weights
+        self.trace = Trace(recorder)
+        self.recorder = recorder
+        self.steps: dict[int, Step] = {}
+        self.kept: dict[int, tuple] = {}
+        self.uses: dict[str, list[Buffer]] = {}
+
+    def step(self, node: Node, xs: list[Buffer]) -> Step:
+        def gradient(name: str) -> Buffer:
+            path = node.weight_path(name)
+            w = self.weights[path]
+            b = Buffer(w.shape, w.dtype, f"gradient of {path}")
+            self.uses.setdefault(path, []).append(b)
+            return b
+
+        return Step(self.recorder, node, xs, self.shapes[node.name], lambda n: self.weights[node.weight_path(n)], gradient, list(self.declared[node.name]))
+
+    def forward(self) -> None:
+        trace = self.trace
+        for i, unit in enumerate(self.units):
+            node = unit.node
+            if not node.inputs:
+                b = Buffer((self.recorder.batch, *self.shapes[node.name]), self.recorder.dtype, node.name, "persistent")
+                trace.inputs[node.name] = trace.values[node.name] = b
+                continue
+            s = self.steps[i] = self.step(node, [trace.values[n] for n in node.inputs])
+            if unit.affine:
+                s.affine = unit.affine.layer.affine(self.step(unit.affine, [s.y]))
+            if unit.clamp:
+                s.clamp = tuple(map(float, unit.clamp.layer.clamp))
+            kept = node.layer.forward(s)
+            self.kept[i] = kept if isinstance(kept, tuple) else () if kept is None else (kept,)
+            if s.y.shape != (self.recorder.batch, *self.shapes[node.name]):
+                raise ConfigError(f"layer {node.name!r} made {s.y.shape[1:]}, but its output_shape() says {self.shapes[node.name]}")
+            trace.values[unit.names[-1]] = s.y
+
+    def attach(self, losses: list[Any]) -> list[tuple[str, Buffer]]:
+        """Put the losses behind the outputs (or a plain seed, where there is none). Returns (node, gradient by its output)."""
+        trace, heads = self.trace, []
+        trace.outputs = [trace.values[n] for n in self.graph.outputs]
+        made_by = {u.names[-1]: u for u in self.units}
+        for i, name in enumerate(self.graph.outputs):
+            loss = losses[i] if losses else None
+            if loss is None and losses:
+                for none in (trace.seeds, trace.targets, trace.losses):
+                    none.append(None)
+                continue
+            if loss is None:
+                seed = Buffer(trace.values[name].shape, self.recorder.dtype, f"seed of {name}", "persistent")
+                trace.seeds.append(seed)
+                heads.append((name, seed))
+                continue
+            unit = made_by[name]
+            if loss.link and unit.node.layer.link == loss.link and unit.clamp is None:
+                name = unit.node.inputs[0]  # work from the logits: a saturated unit still learns
+            prediction = trace.values[name]
+            target = Buffer(prediction.shape, self.recorder.dtype, f"target of {name}", "persistent")
+            share = Buffer((self.recorder.batch,), self.recorder.dtype, f"share of {name}", "persistent")
+            node = Node(f"loss of {name}", loss, (name, f"target of {name}"), stream=(1 << 19) + i)
+            s = Step(self.recorder, node, [prediction, target], (), lambda n: None, lambda n: None, ())
+            kept = loss.forward(s)
+            trace.seeds.append(share)
+            trace.targets.append(target)
+            trace.losses.append(s.y)
+            s.dy = share
+            heads.append((name, lambda s=s, loss=loss, kept=kept: self._loss_backward(s, loss, kept)))
+        return heads
+
+    @staticmethod
+    def _loss_backward(s: Step, loss: Any, kept: Any) -> Buffer:
+        loss.backward(s, *(kept if isinstance(kept, tuple) else () if kept is None else (kept,)))
+        return s.grad(0)
+
+    def backward(self, heads: list[tuple[str, Any]]) -> None:
+        trace = self.trace
+        grads: dict[str, list[Buffer]] = {}
+        for name, head in heads:
+            grads.setdefault(name, []).append(head() if callable(head) else head)
+        for i in reversed(range(len(self.units))):
+            unit = self.units[i]
+            node, gs = unit.node, grads.get(unit.names[-1], [])
+            if not gs:
+                continue
+            dy = gs[0]
+            for g in gs[1:]:
+                total = Buffer(dy.shape, dy.dtype, f"gradient of {unit.names[-1]}")
+                dy = self.recorder.run(unit.names[-1], kernels.add, (dy, g), total)
+            trace.gradients[unit.names[-1]] = dy
+            if not node.inputs:
+                trace.input_gradients[node.name] = dy
+                continue
+            s = self.steps[i]
+            if unit.clamp:
+                dx = Buffer(dy.shape, dy.dtype, f"gradient of {node.name}")
+                dy = self.recorder.run(unit.clamp.name, kernels.clamp_backward, (s.y, dy, *s.clamp), dx)
+            s.dy = dy
+            node.layer.backward(s, *self.kept[i])
+            for source, g in zip(node.inputs, s.dxs, strict=True):
+                if g is not None:
+                    grads.setdefault(source, []).append(g)
+
+    def finish(self, trainable: list[str], specs: dict[str, Any], place: dict[str, Buffer]) -> None:
+        """Every trained weight gets one final gradient, at its place where it has one: sum over uses, plus its penalty's."""
+        run = self.recorder.run
+        counts = Counter({path: len(b) for path, b in self.uses.items()})
+        for path in trainable:
+            uses, w, home = self.uses.get(path, []), self.weights[path], place.get(path)
+            penalty = get(specs[path].regularizer)
+            if counts[path] == 1 and penalty is None and home is not None and uses[0].root is uses[0]:
+                uses[0].move_into(home)  # the layer's launch writes to its place itself
+                self.trace.weight_gradients[path] = uses[0]
+                continue
+            last = home or Buffer(w.shape, w.dtype, f"gradient of {path}")
+            total = uses[0] if uses else None
+            for i, g in enumerate(uses[1:], 1):
+                end = i == len(uses) - 1 and penalty is None
+                total = run(path, kernels.add, (total, g), last if end else Buffer(w.shape, w.dtype, f"gradient of {path}"))
+            if total is None:
+                zeros = last if penalty is None else Buffer(w.shape, w.dtype, f"gradient of {path}")
+                total = run(path, kernels.zero, (), zeros)
+            if penalty is not None:
+                total = run(path, kernels.penalty_gradient, (total, w, penalty.l1, penalty.l2), last)
+            elif total is not last and home is not None:
+                total = run(path, kernels.copy, (total,), last)
+            self.trace.weight_gradients[path] = total
+
+    def penalize(self, specs: dict[str, Any]) -> None:
+        """The value of every regularizer, for the reported loss."""
+        for path, spec in specs.items():
+            if (penalty := get(spec.regularizer)) is not None:
+                one = Buffer((1,), "f8", f"penalty of {path}")
+                self.trace.penalties.append(self.recorder.run(path, kernels.penalty, (self.weights[path], penalty.l1, penalty.l2), one))

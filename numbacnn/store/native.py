@@ -1,0 +1,281 @@
+"""Our files: model.h5, and checkpoint.h5 with the state of training. Plain data in and out; the model is put together above.
+
+/graph        JSON: nodes in order (name, registered layer, fields, inputs, owner, …), inputs, outputs, trainable owners, weight paths
+/weights/<i>  float32 datasets; /graph's "weights"[i] and the attribute "path" name the weight (names may hold '/')
+/preprocess /classes /compiled /loop /extra    JSON, each only where there is something to say
+/optimizer/<slot>   flat float datasets
+/versions     JSON: numbacnn, and the distribution and version that each layer comes from
+Attributes of the file: format = "numbacnn", version = 1.
+"""
+
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from .. import fields, registry
+from ..errors import ConfigError, FileError, NumbacnnError, PluginError, UnknownNameError
+from ..graph import Graph, Node
+from ..layer import Layer
+from .safe import SafeFile
+
+FORMAT, VERSION = "numbacnn", 1
+_TASKS = (None, "single_label", "multi_label")
+_NODE = {"name": str, "layer": str, "fields": dict, "inputs": list, "owner": str, "weight_names": list, "stream": int}
+
+
+@dataclass
+class ModelFile:
+    """What a file holds."""
+
+    graph: Graph
+    weights: dict[str, np.ndarray]  # path -> float32 array
+    trainable: dict[str, bool] = field(default_factory=dict)  # owner of weights -> whether they are trained
+    preprocess: dict | None = None
+    classes: tuple[str, ...] | None = None  # names in the order of the outputs
+    task: str | None = None  # "single_label" or "multi_label"
+    compiled: dict | None = None  # optimizer, loss, metrics
+    optimizer: dict[str, np.ndarray] | None = None  # slot -> flat array
+    loop: dict | None = None  # epoch, step, sampler and random state
+    extra: dict = field(default_factory=dict)
+    versions: dict = field(default_factory=dict)  # filled in by read
+
+
+# ---- writing
+
+
+def write(path: str | os.PathLike, model: ModelFile) -> None:
+    """Write the file, whole or not at all: a crash leaves the old file or the new one.
+
+    Raises ConfigError for a layer that cannot be stored, FileError where the file cannot be written.
+    """
+    graph = _graph_to_json(model)
+    texts = {
+        "graph": graph,
+        "preprocess": model.preprocess,
+        "classes": None if model.classes is None and model.task is None else {"names": model.classes, "task": model.task},
+        "compiled": model.compiled,
+        "loop": model.loop,
+        "extra": model.extra or None,
+        "versions": _versions({n["layer"] for n in graph["nodes"]}),
+    }
+    packed = {name: _pack(name, value) for name, value in texts.items() if value is not None}
+    path = Path(os.path.realpath(path))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with h5py.File(temporary, "w") as file:
+            file.attrs["format"], file.attrs["version"] = np.bytes_(FORMAT), VERSION
+            for name, text in packed.items():
+                file.create_dataset(name, data=text)
+            group = file.create_group("weights")
+            for i, name in enumerate(graph["weights"]):
+                group.create_dataset(str(i), data=np.asarray(model.weights[name], np.float32)).attrs["path"] = np.bytes_(name.encode())
+            for slot, array in (model.optimizer or {}).items():
+                file.create_dataset(f"optimizer/{slot}", data=array)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # h5py raises the latter when closing on a full disk
+        raise FileError(f"{path} cannot be written: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":  # other systems have no such thing
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # some network file systems refuse it: the file itself is synced
+    finally:
+        os.close(handle)
+
+
+def _pack(name: str, value: Any) -> np.bytes_:
+    def plain(item: Any) -> Any:
+        if isinstance(item, (np.generic, np.ndarray)):
+            return item.tolist()
+        raise ConfigError(f"{name}: {item!r} cannot be stored in a file: JSON holds numbers, texts, lists and dicts")
+
+    return np.bytes_(json.dumps(value, default=plain).encode())
+
+
+def _graph_to_json(model: ModelFile) -> dict[str, Any]:
+    expected = _expected(model.graph)
+    given = {p: np.shape(w) for p, w in model.weights.items()}
+    if given != expected:
+        wrong = [f"{p}: {given.get(p, 'missing')}, not {s}" for p, s in expected.items() if given.get(p) != s]
+        raise ConfigError(f"the weights do not fit the graph: {'; '.join(wrong + [f'{p}: no layer has it' for p in given if p not in expected])}")
+    nodes = [
+        {
+            "name": node.name,
+            "layer": _name_of(type(node.layer)),
+            "fields": fields.to_json(node.layer, _name_of_layers),
+            "inputs": node.inputs,
+            "owner": node.owner,
+            "weight_names": node.weight_names,
+            "stream": node.stream,
+        }
+        for node in model.graph.nodes
+    ]
+    return {"nodes": nodes, "inputs": model.graph.inputs, "outputs": model.graph.outputs, "trainable": model.trainable, "weights": list(expected)}
+
+
+def _name_of(cls: type) -> str:
+    try:
+        return registry.layers.name_of(cls)
+    except UnknownNameError:
+        raise ConfigError(
+            f"layer class {cls.__name__} has no registered name, so that a file with it could not be read again: "
+            f'register it as an entry point, [project.entry-points."{registry.layers.group}"] {cls.__name__} = "{cls.__module__}:{cls.__qualname__}"'
+        ) from None
+
+
+def _name_of_layers(cls: type) -> str | None:
+    return _name_of(cls) if issubclass(cls, Layer) else None
+
+
+def _versions(layers: set[str]) -> dict[str, Any]:
+    points = {name: registry.layers.point(name) for name in sorted(layers)}
+    origins = {name: {"distribution": registry.distribution(p), "version": registry.version(p)} for name, p in points.items()}
+    return {"numbacnn": metadata.version("numbacnn"), "layers": origins}
+
+
+def _expected(graph: Graph) -> dict[str, tuple[int, ...]]:
+    """Path -> shape of every weight that the graph's layers have, in order."""
+    shapes, expected, seen = graph.shapes(), {}, set()
+    for node in graph.nodes:
+        if node.owner not in seen:
+            seen.add(node.owner)
+            for name, weight in node.layer.weights(*(shapes[i] for i in node.inputs)).items():
+                expected[node.weight_path(name)] = tuple(weight.shape)
+    return expected
+
+
+# ---- reading
+
+
+def read(path: str | os.PathLike) -> ModelFile:
+    """Read and check a file. Whatever is wrong with it is a FileError that names file, place and the way out."""
+    with SafeFile(path) as file:
+        if file.attribute("/", "format") != FORMAT:
+            raise file.fail("is an HDF5 file, but not one that numbacnn wrote")
+        version = file.attribute("/", "version")
+        if version != VERSION:
+            raise file.fail(f"has format {version!r}, this numbacnn reads format {VERSION}: upgrade numbacnn")
+        versions = _dict(file, "versions") or {}
+        stored = _dict(file, "graph")
+        if stored is None:
+            raise file.fail("graph is missing: not all of the file was written")
+        graph = _graph(file, stored, versions)
+        classes = _dict(file, "classes") or {}
+        names, task, trainable = classes.get("names"), classes.get("task"), stored.get("trainable")
+        if task not in _TASKS or not (names is None or _texts(names)):
+            raise file.fail("classes must hold names and a task, single_label or multi_label")
+        if not isinstance(trainable, dict) or not all(isinstance(v, bool) for v in trainable.values()):
+            raise file.fail("graph: trainable must say true or false for each layer")
+        slots = file.names("optimizer")
+        return ModelFile(
+            graph=graph,
+            weights=_weights(file, stored.get("weights"), graph),
+            trainable=trainable,
+            preprocess=_dict(file, "preprocess"),
+            classes=None if names is None else tuple(names),
+            task=task,
+            compiled=_dict(file, "compiled"),
+            optimizer={s: file.array(f"optimizer/{s}", (None,), (np.float32, np.float64)) for s in slots} or None,
+            loop=_dict(file, "loop"),
+            extra=_dict(file, "extra") or {},
+            versions=versions,
+        )
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, str) for v in value)
+
+
+def _dict(file: SafeFile, place: str) -> dict | None:
+    value = file.json(place)
+    if value is not None and not isinstance(value, dict):
+        raise file.fail(f"{place} holds {type(value).__name__} instead of a JSON object: the file is damaged")
+    return value
+
+
+def _graph(file: SafeFile, stored: dict, versions: dict) -> Graph:
+    nodes = stored.get("nodes")
+    if not isinstance(nodes, list) or not _texts(stored.get("inputs")) or not _texts(stored.get("outputs")):
+        raise file.fail("graph must hold nodes, inputs and outputs: the file is damaged")
+    try:
+        return Graph(tuple(_node(file, n, versions) for n in nodes), tuple(stored["inputs"]), tuple(stored["outputs"]))
+    except ConfigError as error:
+        raise file.fail(f"graph: {error}") from error
+
+
+def _node(file: SafeFile, stored: Any, versions: dict) -> Node:
+    if not isinstance(stored, dict):
+        raise file.fail("graph: a node is no JSON object: the file is damaged")
+    if extra := sorted(set(stored) - set(_NODE)):
+        raise file.fail(f"graph: nodes have {', '.join(map(repr, extra))}, which this version does not know: upgrade numbacnn")
+    if wrong := [k for k, kind in _NODE.items() if type(stored.get(k)) is not kind]:
+        raise file.fail(f"graph: node {stored.get('name')!r} lacks {', '.join(wrong)}, or has another type there: the file is damaged")
+    pairs = stored["weight_names"]
+    if not _texts(stored["inputs"]) or not all(_texts(p) and len(p) == 2 for p in pairs):
+        raise file.fail(f"graph: node {stored['name']!r} has inputs or weight_names that are no texts: the file is damaged")
+
+    def find(kind: type, name: str) -> type | None:
+        return _layer(file, name, versions) if issubclass(kind, Layer) else None
+
+    where = f"{file.path}: layer {stored['name']!r}"
+    layer = fields.build(_layer(file, stored["layer"], versions), stored["fields"], find, where)
+    return Node(stored["name"], layer, tuple(stored["inputs"]), stored["owner"], tuple(map(tuple, pairs)), stored["stream"])
+
+
+def _layer(file: SafeFile, name: str, versions: dict) -> type:
+    try:
+        return registry.layers[name]
+    except UnknownNameError as error:
+        origins = versions.get("layers")
+        origin = origins.get(name) if isinstance(origins, dict) else None
+        distribution, version = (str(origin.get(k)) for k in ("distribution", "version")) if isinstance(origin, dict) else ("", "")
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", distribution, re.ASCII) or not re.fullmatch(r"[\w.+!-]{1,50}", version, re.ASCII):
+            raise file.fail(f"{error}; the file does not say which distribution it comes from") from error
+        if distribution == registry.BUILT_IN:
+            raise file.fail(f"{error}; the file was written by numbacnn {version}: upgrade numbacnn") from error
+        raise file.fail(
+            f"layer {name!r} is not installed; the file says that it comes from {distribution} {version}: if you trust that, install {distribution}"
+        ) from error
+    except PluginError as error:
+        raise PluginError(f"{file.path}: {error}") from error
+
+
+def _weights(file: SafeFile, paths: Any, graph: Graph) -> dict[str, np.ndarray]:
+    if not _texts(paths) or len(set(paths)) != len(paths):
+        raise file.fail("graph: weights must be a list of different paths: the file is damaged")
+    try:
+        expected = _expected(graph)
+    except NumbacnnError as error:
+        raise file.fail(f"graph: {error}") from error
+    except Exception as error:  # a layer, perhaps a plugin's, met a shape that it was not written for
+        raise file.fail(f"graph: the layers do not fit together ({type(error).__name__}: {error})") from error
+    found = set(file.names("weights"))
+    wrong = [f"{p} is missing" for p in expected if p not in paths]
+    wrong += [f"{p} belongs to no layer" for p in paths if p not in expected]
+    wrong += [f"weights/{n} is not in the graph's list" for n in sorted(found - set(map(str, range(len(paths)))))]
+    for i, p in enumerate(paths):
+        if str(i) not in found:
+            wrong.append(f"{p} has no data")
+        elif p in expected and (shape := file.shape(f"weights/{i}")) != expected[p]:
+            wrong.append(f"{p} has shape {shape}, its layer needs {expected[p]}")
+    if wrong:
+        more = f"; and {len(wrong) - 20} more" if len(wrong) > 20 else ""
+        raise file.fail(f"the weights do not fit the layers: {'; '.join(wrong[:20])}{more}")
+    return {p: file.array(f"weights/{i}", expected[p]) for i, p in enumerate(paths)}

@@ -1,0 +1,233 @@
+"""Checks for layers, public: our own tests and plugin authors' call the same.
+
+    from numbacnn.testing import check_layer
+    def test_my_layer():
+        check_layer(MyLayer(3), (5, 6, 4))          # raises AssertionError with values where something is wrong
+
+`layers_of(MyLayer)` is a hypothesis strategy that draws configurations and input shapes from `examples()` and the fields' ranges.
+"""
+
+import math
+import types
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from . import fields as codec
+from . import registry
+from .backends import open_backend
+from .errors import ConfigError, ShapeError
+from .graph import Graph, Node
+from .layer import Layer
+from .plan import Plan
+from .plan.expand import expand
+
+STEP = 1e-4  # of the central difference, fourth order: its own error is about 1e-12
+MARGIN = 2e-3  # values stay this far from kinks and ties, more than any step can move them
+
+
+def graph_of(layer: Layer, *shapes: tuple[int, ...]) -> Graph:
+    """A graph of one layer behind as many inputs as there are shapes."""
+    source = registry.layers["Input"]
+    inputs = tuple(Node(f"x{i}", source(shape)) for i, shape in enumerate(shapes))
+    names = tuple(n.name for n in inputs)
+    return Graph((*inputs, Node("layer", layer, names, stream=len(names))), names, ("layer",))
+
+
+def draw_weights(layer: Layer, shapes: Sequence[tuple], generator: np.random.Generator, dtype: Any = np.float64) -> dict[str, np.ndarray]:
+    """Random weights that no gradient can hide behind: nothing is zero, what starts at one stays near it, statistics are positive."""
+    made = {}
+    for name, spec in layer.weights(*shapes).items():
+        values = generator.standard_normal(spec.shape) * 0.3
+        values = 1 + 0.3 * values if spec.init == "ones" else values
+        made[f"layer/{name}"] = np.asarray(values if spec.trainable else generator.uniform(0.5, 1.5, spec.shape), dtype)
+    return made
+
+
+def draw_inputs(shapes: Sequence[tuple], batch: int, generator: np.random.Generator, kinks: Sequence[float] = ()) -> list[np.ndarray]:
+    """Values in -2 … 2, all different by more than a step of the central difference and away from kinks."""
+    sizes = [batch * math.prod(s) for s in shapes]
+    grid = np.linspace(-2, 2, max(sum(sizes), 2))[: sum(sizes)] + generator.uniform(-0.2, 0.2) * 4 / max(sum(sizes), 2)
+    for kink in kinks:
+        near = np.abs(grid - kink) < MARGIN
+        grid[near] = kink + np.where(grid[near] < kink, -1, 1) * (MARGIN + 2e-3 * generator.random(near.sum()))
+    values = generator.permutation(grid)
+    return [part.reshape(batch, *s) for part, s in zip(np.split(values, np.cumsum(sizes)[:-1]), shapes, strict=True)]
+
+
+def plan_of(layer: Layer, shapes: Sequence[tuple], batch: int, weights: dict[str, np.ndarray], **options: Any) -> Plan:
+    """A plan of one layer; options as for Plan."""
+    trainable = frozenset({"layer"}) if options.get("training") else frozenset()
+    return Plan(graph_of(layer, *shapes), batch, weights, open_backend("cpu"), trainable=trainable, **options)
+
+
+def check_gradient(layer: Layer, *shapes: tuple[int, ...], batch: int = 2, seed: int = 0, tolerance: float = 1e-6, directions: int = 2) -> float:
+    """Compare backward with central differences along random directions, in float64, for every input and trained weight.
+
+    Returns the largest relative error; raises AssertionError, naming input or weight, where it is above `tolerance`.
+    """
+    plan, xs, weights, clock, dy = _quiet_draw(layer, shapes, batch, seed)
+    generator = np.random.default_rng([seed, 1])
+    saved = {k: v.copy() for k, v in weights.items()}
+
+    def loss() -> float:
+        for path, value in saved.items():  # forward moves running statistics
+            if path not in moved:
+                weights[path][...] = value
+        plan.stale = True
+        result = plan.run(xs, shares=[dy], clock=clock)
+        return float((result.outputs[0] * dy).sum()) + result.penalty
+
+    moved: set[str] = set()
+    loss()
+    analytic = {f"input {i}": plan.input_gradient(f"x{i}") for i in range(len(shapes)) if f"x{i}" in plan.trace.input_gradients}
+    analytic |= {f"weight {p.partition('/')[2]}": plan.weight_gradient(p) for p in plan.trace.weight_gradients}
+    worst = 0.0
+    for what, gradient in analytic.items():
+        kind, _, which = what.partition(" ")
+        array = xs[int(which)] if kind == "input" else weights[f"layer/{which}"]
+        moved = {f"layer/{which}"} if kind == "weight" else set()
+        start = array.copy()
+        assert np.isfinite(gradient).all(), f"{layer}: gradient by {what} is not finite"
+        for _ in range(directions):
+            direction = generator.uniform(-1, 1, array.shape)
+
+            def at(scale: float, array=array, start=start, direction=direction) -> float:
+                array[...] = start + scale * STEP * direction
+                return loss()
+
+            numeric = (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * STEP)
+            array[...] = start
+            exact = float((gradient * direction).sum())
+            size = max(abs(numeric), abs(exact), 0.1 * float(np.linalg.norm(gradient)), 1e-6)
+            error = abs(numeric - exact) / size
+            assert error <= tolerance, f"{layer} on {shapes}: gradient by {what} along a random direction is {exact:.9g}, central differences give {numeric:.9g} (relative error {error:.1e} > {tolerance:.0e})"
+            worst = max(worst, error)
+    return worst
+
+
+def _quiet_draw(layer: Layer, shapes: Sequence[tuple], batch: int, seed: int) -> tuple:
+    """A plan and values for it, drawn again until every layer with kinks inside sees only values away from them."""
+    nodes = expand(graph_of(layer, *shapes)).nodes
+    watched = {n.inputs[0]: n.layer.kinks for n in nodes if n.inputs and n.layer.kinks and not n.inputs[0].startswith("x")}
+    direct = next((n.layer.kinks for n in nodes if n.inputs and n.inputs[0] == "x0"), ())
+    clock = (seed, 3)
+    for attempt in range(200):
+        generator = np.random.default_rng([seed, attempt])
+        weights = draw_weights(layer, shapes, generator)
+        xs = draw_inputs(shapes, batch, generator, direct)
+        plan = plan_of(layer, shapes, batch, weights, training=True, dtype=np.float64, keep=tuple(watched))
+        output = plan.run(xs, shares=[np.zeros(plan.trace.seeds[0].shape)], clock=clock).outputs[0]
+        if all(np.abs(plan.value(name)[..., None] - np.array(kinks)).min(initial=1) > MARGIN for name, kinks in watched.items()):
+            return plan, xs, weights, clock, generator.standard_normal(output.shape)
+    raise AssertionError(f"{layer}: no values away from the kinks {watched} were found in 200 draws")
+
+
+def check_layer(layer: Layer, *shapes: tuple[int, ...], batch: int = 2, seed: int = 0, oracle: Callable | None = None, gradient: bool = True) -> None:
+    """The examination of one layer on inputs of these shapes; raises AssertionError with the values where it fails.
+
+    Configuration round trip; output shape; float32 against float64; batch of one; results equal with and without folding and
+    memory reuse; gradients; and, with `oracle(layer, weights, *xs, training)`, values against a reference.
+    """
+    again = codec.build(type(layer), codec.to_json(layer), find=lambda name: registry.layers[name])
+    assert again == layer, f"{layer} comes back from JSON as {again}"
+    for training in (False, True):
+        _check_values(layer, shapes, batch, seed, oracle, training)
+    _check_values(layer, shapes, 1, seed + 1, oracle, False)
+    if gradient:
+        check_gradient(layer, *shapes, batch=batch, seed=seed)
+
+
+def _check_values(layer: Layer, shapes: Sequence[tuple], batch: int, seed: int, oracle: Callable | None, training: bool) -> None:
+    generator = np.random.default_rng([seed, 7])
+    xs = [x.astype(np.float32) for x in draw_inputs(shapes, batch, generator)]
+    weights = {k: v.astype(np.float32) for k, v in draw_weights(layer, shapes, generator).items()}
+
+    def run(dtype: Any, **options: Any) -> np.ndarray:
+        own = {k: v.astype(dtype) for k, v in weights.items()}
+        plan = plan_of(layer, shapes, batch, own, training=training, dtype=dtype, **options)
+        seeds = [np.zeros(plan.trace.seeds[0].shape)] if training else ()
+        return plan.run(xs, shares=seeds, clock=(seed, 5)).outputs[0]
+
+    y = run(np.float32)
+    shape = (batch, *layer.output_shape(*shapes))
+    assert y.shape == shape, f"{layer} on {shapes}: output has shape {y.shape}, output_shape() says {shape}"
+    assert y.dtype == np.float32 and np.isfinite(y).all(), f"{layer} on {shapes}: output is not finite float32"
+    for options in ({"folding": False}, {"reuse": False}):
+        assert np.array_equal(y, run(np.float32, **options)), f"{layer} on {shapes}: {options} changes the result"
+    exact = run(np.float64)
+    error = float(np.abs(y - exact).max(initial=0) / max(1.0, float(np.abs(exact).max(initial=0))))
+    assert error < 1e-4, f"{layer} on {shapes}: float32 differs from float64 by {error:.1e}"
+    if oracle is not None:
+        expected = oracle(layer, {k.partition("/")[2]: v.astype(np.float64) for k, v in weights.items()}, *(x.astype(np.float64) for x in xs), training=training)
+        if expected is not None:  # a random layer has no oracle in training
+            error = float(np.abs(exact - expected).max(initial=0) / max(1.0, float(np.abs(expected).max(initial=0))))
+            assert error < 1e-9, f"{layer} on {shapes}, training={training}: differs from the oracle by {error:.1e}"
+
+
+# ---- hypothesis
+
+
+def layers_of(cls: type[Layer]) -> Any:
+    """A hypothesis strategy of (layer, input shapes): an example, with fields drawn from their ranges and other image sizes."""
+    from hypothesis import assume
+    from hypothesis import strategies as st
+
+    examples = list(cls.examples())
+    hints = typing.get_type_hints(cls)
+    ranges = {f.name: s for f in fields(cls) if f.metadata.get("draw", False) and (s := _strategy(hints[f.name], f.metadata)) is not None}
+
+    @st.composite
+    def draw(pick: Callable) -> tuple[Layer, tuple]:
+        layer, *shapes = pick(st.sampled_from(examples))
+        changed = pick(st.sets(st.sampled_from(sorted(ranges)), max_size=3)) if ranges else set()
+        sizes: dict[int, int] = {}
+
+        def resized(shape: tuple) -> tuple:
+            if len(shape) != 3:
+                return shape
+            return (*(sizes.setdefault(n, pick(st.integers(1, 7))) if n > 1 else n for n in shape[:2]), shape[2])
+
+        shapes = tuple(map(resized, shapes))
+        try:
+            layer = replace(layer, **{name: pick(ranges[name]) for name in sorted(changed)})
+            layer.weights(*shapes)
+            shape = layer.output_shape(*shapes)
+            graph_of(layer, *shapes).shapes()
+            expand(graph_of(layer, *shapes)).shapes()
+        except (ConfigError, ShapeError):
+            assume(False)
+        assume(0 < math.prod(shape) < 2000)
+        return layer, shapes
+
+    return draw()
+
+
+def _strategy(kind: Any, meta: Any) -> Any:
+    """Values for a field, from its annotation and the range in its metadata; None where nothing can be drawn."""
+    from hypothesis import strategies as st
+
+    if meta.get("values") is not None:
+        return st.sampled_from(meta["values"])
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    low, high = meta.get("low"), meta.get("high")
+    if kind is bool:
+        return st.booleans()
+    if origin is Literal:
+        return st.sampled_from(args)
+    if kind is int and low is not None and high is not None:
+        return st.integers(int(low), int(high))
+    if kind is float and low is not None and high is not None:
+        return st.floats(low, high).map(lambda v: round(v, 3))
+    if origin is tuple and Ellipsis not in args:
+        parts = [_strategy(a, meta) for a in args]
+        return None if None in parts else st.tuples(*parts)
+    if origin in (typing.Union, types.UnionType):
+        parts = [s for a in args if a is not type(None) and (s := _strategy(a, meta)) is not None]
+        if parts and type(None) in args:
+            parts.append(st.none())
+        return st.one_of(parts) if parts else None
+    return None

@@ -1,0 +1,124 @@
+"""A graph with its weights and its plans: what training, evaluation and prediction share."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..backends import open_backend
+from ..errors import ShapeError
+from ..functional import Handle
+from ..graph import Graph
+from ..plan import Flat, Layout, Plan
+from ..plan.bind import Progress
+from ..plan.expand import expand
+
+PLANS = 8  # kept a model: one for each mode and batch shape; the least recently used goes
+
+
+class Network:
+    """Plans are made when they are first needed and kept; whatever was derived from weights is derived again when those change."""
+
+    def __init__(self, graph: Graph, handles: dict[str, Handle]):
+        self.graph, self.handles = graph, handles
+        self.backend = open_backend("auto")
+        self.lock = threading.RLock()  # a plan has one memory: calls from several Python threads take turns
+        self.progress: Progress | None = None
+        self._plans: OrderedDict[tuple, tuple[Plan, int]] = OrderedDict()
+        last = {n.name: n for n in expand(graph).nodes}
+        self.links = [last[name].layer.link for name in graph.outputs]  # what the model's own last layers make of logits
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Every weight's array by its path."""
+        return {f"{owner}/{name}": array for owner, h in self.handles.items() for name, array in h.arrays.items()}
+
+    def trainable(self) -> frozenset[str]:
+        """Owners whose weights are trained."""
+        return frozenset(owner for owner, h in self.handles.items() if h.trainable)
+
+    def version(self) -> int:
+        """Grows whenever any weight changes."""
+        return sum(h.version for h in self.handles.values())
+
+    def touch(self) -> None:
+        """Weights were changed in place (by training): whatever was derived from them is stale."""
+        for h in self.handles.values():
+            h.version += 1
+
+    def use(self, device: str, threads: int | None = None) -> None:
+        """Run on another device or with another number of threads; plans are made anew."""
+        with self.lock:
+            self.backend = open_backend(device, threads)
+            self._plans.clear()
+
+    def forget(self) -> None:
+        """Drop all plans."""
+        with self.lock:
+            self._plans.clear()
+
+    def plan(self, kind: str, xs: Sequence[np.ndarray], **options: Any) -> Plan:
+        """The plan for inputs of these shapes; `kind` tells plans with different options apart."""
+        homes = tuple(id(a) for h in self.handles.values() for a in h.arrays.values())
+        key = (kind, len(xs[0]), tuple(x.shape[1:] for x in xs), hash(homes), self.trainable() if options.get("training") else None)
+        found = self._plans.pop(key, None)
+        version = self.version()
+        if found is None:
+            shapes = dict(zip(self.graph.inputs, (x.shape[1:] for x in xs), strict=True))
+            found = (Plan(self.graph, len(xs[0]), self.weights(), self.backend, trainable=self.trainable(), shapes=shapes, progress=self.progress, **options), version)
+        plan, seen = found
+        if seen != version:
+            plan.stale = True
+        self._plans[key] = (plan, version)
+        while len(self._plans) > PLANS:
+            self._plans.popitem(last=False)
+        return plan
+
+    def inputs(self, x: Any) -> list[np.ndarray]:
+        """What users give as x, as one float32 array for each input, checked against the graph."""
+        names = self.graph.inputs
+        if isinstance(x, dict):
+            missing = [n for n in names if n not in x]
+            if missing or len(x) != len(names):
+                raise ShapeError(f"the model's inputs are {', '.join(names)}; given: {', '.join(map(str, x))}")
+            x = [x[n] for n in names]
+        given = list(x) if isinstance(x, (list, tuple)) and len(names) > 1 else [x]
+        if len(given) != len(names):
+            raise ShapeError(f"the model has {len(names)} inputs ({', '.join(names)}), {len(given)} were given")
+        arrays = [np.asarray(a, np.float32) for a in given]
+        for name, array in zip(names, arrays, strict=True):
+            shape = self.graph[name].layer.shape
+            fits = array.ndim == len(shape) + 1 and all(s in (None, n) for s, n in zip(shape, array.shape[1:], strict=True))
+            if not fits:
+                raise ShapeError(f"input {name!r} takes {(None, *shape)}, given {array.shape}")
+            if not len(array):
+                raise ShapeError(f"input {name!r} has no samples: shape {array.shape}")
+        if len({len(a) for a in arrays}) > 1:
+            raise ShapeError(f"inputs have different numbers of samples: {', '.join(str(len(a)) for a in arrays)}")
+        return arrays
+
+    def flatten(self, group_of: dict[str, int], groups: int, slots: Sequence[str]) -> Flat:
+        """Move the trained weights into one flat array, group by group; handles then hold views of it."""
+        with self.lock:
+            rows = [
+                (f"{owner}/{name}", spec.shape, group_of.get(owner, 0), spec.decay)
+                for owner, h in self.handles.items()
+                if h.trainable
+                for name, spec in h.specs.items()
+                if spec.trainable
+            ]
+            flat = Flat(Layout.of(rows, groups), slots)
+            for segment in flat.layout.segments:
+                owner, _, name = segment.path.rpartition("/")
+                view = flat.view(segment)
+                view[...] = self.handles[owner].arrays[name]
+                self.handles[owner].arrays[name] = view
+            self._plans.clear()
+            return flat
+
+    def in_place(self, flat: Flat) -> bool:
+        """Whether the trained weights still are exactly those that lie in `flat`."""
+        paths = [f"{o}/{n}" for o, h in self.handles.items() if h.trainable for n, s in h.specs.items() if s.trainable]
+        mine = all(self.handles[s.path.rpartition("/")[0]].arrays[s.path.rpartition("/")[2]].base is flat.weights for s in flat.layout.segments)
+        return mine and sorted(paths) == sorted(s.path for s in flat.layout.segments)

@@ -1,0 +1,203 @@
+"""A compiled model: optimizer, losses and metrics at work on a network, one batch at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError, DataError, NotFiniteError
+from ..plan import Flat
+from .network import Network
+
+
+@dataclass
+class Totals:
+    """Sums over the batches seen so far, from which losses and metrics follow."""
+
+    samples: int = 0
+    loss: float = 0.0
+    losses: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    counts: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def to_json(self) -> dict:
+        return {"samples": self.samples, "loss": self.loss, "losses": self.losses.tolist(), "counts": {k: np.asarray(v).tolist() for k, v in self.counts.items()}}
+
+    @classmethod
+    def from_json(cls, record: dict) -> "Totals":
+        return cls(record["samples"], record["loss"], np.array(record["losses"]), {k: np.array(v) for k, v in record["counts"].items()})
+
+
+class Session:
+    """losses, weights: one for each output; metrics: for each output a list; groups: owner -> learning-rate group."""
+
+    def __init__(self, network: Network, optimizer: Any, losses: list, loss_weights: list[float], metrics: list[list], groups: dict[str, int], learning_rates: list[float]):
+        self.network, self.optimizer = network, optimizer
+        self.losses, self.loss_weights, self.metrics = losses, loss_weights, metrics
+        self.groups, self.learning_rates = groups, learning_rates
+        self.factor = 1.0  # what a schedule multiplies all learning rates by
+        self.step, self.seed = 0, 0
+        self.flat: Flat | None = None
+        self.saved: dict[tuple[str, str], np.ndarray] = {}  # (slot, path of the weight) -> state that waits for memory
+        for output, loss, link in zip(network.graph.outputs, losses, network.links, strict=True):
+            if loss is not None and loss.link and link and link != loss.link:
+                raise ConfigError(f"output {output!r} ends in {link}, but loss {type(loss).__name__} goes with {loss.link}: change the last activation or the loss")
+
+    # ---- one batch
+
+    def train(self, batch: Sequence[Any], totals: Totals, class_weight: dict[int, float] | None = None) -> None:
+        """One step: forward, backward, update. Raises NotFiniteError before a loss that is NaN can reach the weights."""
+        xs, targets, weights = self._batch(batch, class_weight)
+        with self.network.lock:
+            self.prepare()
+            plan = self.network.plan("train", xs, training=True, losses=self.losses, optimizer=self.optimizer, flat=self.flat)
+            shares = self._shares(weights)
+            rates = [self.optimizer.rates(rate * self.factor, self.step + 1) for rate in self.learning_rates]
+            result = plan.run(xs, targets, shares, (self.seed, self.step), rates)
+            if not self._add(totals, result, targets, weights, shares):
+                raise NotFiniteError(self.diagnose(xs, targets, shares))
+            self.step += 1
+
+    def evaluate(self, batch: Sequence[Any], totals: Totals, class_weight: dict[int, float] | None = None) -> None:
+        """Losses and metrics of one batch, with all weights at rest."""
+        xs, targets, weights = self._batch(batch, class_weight)
+        with self.network.lock:
+            plan = self.network.plan("evaluate", xs, losses=self.losses)
+            shares = self._shares(weights)
+            self._add(totals, plan.run(xs, targets, shares), targets, weights, shares)
+
+    def prepare(self) -> None:
+        """Lay the trained weights side by side with the optimizer's state."""
+        if self.flat is not None and self.network.in_place(self.flat):
+            return
+        if self.flat is not None:
+            self.adopt(*self.export())
+        self.flat = self.network.flatten(self.groups, len(self.learning_rates), self.optimizer.slots)
+        if not self.flat.layout.segments:
+            raise ConfigError("no weight can be trained: every layer with weights is frozen (set layer.trainable = True)")
+        for segment in self.flat.layout.segments:
+            for slot, flat in self.flat.slots.items():
+                value = self.saved.get((slot, segment.path))
+                if value is not None and value.size == segment.stop - segment.start:
+                    flat[segment.start : segment.stop] = value
+        self.saved = {}
+
+    def export(self) -> tuple[dict[str, np.ndarray], list]:
+        """The optimizer's state for a file: {slot: flat array}, and where each weight lies in them as [path, start, stop]."""
+        if self.flat is None:
+            return {}, []
+        return {n: a.copy() for n, a in self.flat.slots.items()}, [[s.path, s.start, s.stop] for s in self.flat.layout.segments]
+
+    def adopt(self, slots: dict[str, np.ndarray], places: list) -> None:
+        """Keep state from `export` for the weights that will be trained."""
+        self.saved |= {(slot, path): flat[start:stop] for slot, flat in slots.items() for path, start, stop in places}
+
+    # ---- from users' batches to arrays
+
+    def _batch(self, batch: Sequence[Any], class_weight: dict[int, float] | None) -> tuple[list, list, list]:
+        x, y, weight = (*batch, None)[:3]
+        xs = self.network.inputs(x)
+        n, names = len(xs[0]), self.network.graph.outputs
+        shapes = self.network.graph.shapes(dict(zip(self.network.graph.inputs, (a.shape[1:] for a in xs), strict=True)))
+        if isinstance(y, dict):
+            if unknown := set(y) - set(names):
+                raise DataError(f"y names {', '.join(sorted(map(str, unknown)))}; the model's outputs are {', '.join(names)}")
+            y = [y.get(name) for name in names]
+        elif len(names) == 1:
+            y = [y]
+        if len(y) != len(names):
+            raise DataError(f"the model has {len(names)} outputs ({', '.join(names)}), y has {len(y)} parts")
+        targets, weights = [], []
+        for name, value, loss in zip(names, y, self.losses, strict=True):
+            if loss is None:
+                targets.append(None)
+                weights.append(None)
+                continue
+            if value is None:
+                raise DataError(f"output {name!r} has a loss but y gives nothing for it")
+            target = loss.target(np.asarray(value), shapes[name])
+            if len(target) != n:
+                raise DataError(f"x has {n} samples, y {len(target)}")
+            w = np.ones(n) if weight is None else np.asarray(weight, np.float64)
+            if w.shape != (n,):
+                raise DataError(f"sample_weight has shape {w.shape}; it needs one number for each of the {n} samples")
+            if class_weight is not None:
+                w = w * self._class_weight(name, target, class_weight)
+            targets.append(target)
+            weights.append(w)
+        return xs, targets, weights
+
+    @staticmethod
+    def _class_weight(name: str, target: np.ndarray, class_weight: dict[int, float]) -> np.ndarray:
+        if target.ndim != 2 or (target.shape[1] > 1 and not np.allclose(target.sum(1), 1)):
+            raise ConfigError(f"class_weight goes with one label a sample, but output {name!r} has targets of shape {target.shape}")
+        labels = target.argmax(1) if target.shape[1] > 1 else target[:, 0].astype(int)
+        return np.array([class_weight.get(int(k), 1.0) for k in labels])
+
+    def _shares(self, weights: list) -> list:
+        return [None if w is None else w * (factor / len(w)) for w, factor in zip(weights, self.loss_weights, strict=True)]
+
+    # ---- sums
+
+    def _add(self, totals: Totals, result: Any, targets: list, weights: list, shares: list) -> bool:
+        """Add a batch's result to the sums; False where its loss is not finite."""
+        n = len(result.outputs[0])
+        each = np.array([0.0 if loss is None else float((loss.astype(np.float64) * s).sum()) for loss, s in zip(result.losses, shares, strict=True)])
+        loss = float(each.sum()) + result.penalty
+        if not np.isfinite(loss):
+            return False
+        totals.samples += n
+        totals.loss += loss * n
+        totals.losses = (totals.losses if len(totals.losses) else np.zeros(len(each))) + each * n
+        for i, (output, target) in enumerate(zip(result.outputs, targets, strict=True)):
+            if target is None or not self.metrics[i]:
+                continue
+            loss_of, link = self.losses[i], self.network.links[i]
+            prediction = output if link or not loss_of.link else loss_of.activate(output)
+            for metric in self.metrics[i]:
+                key = self._key(i, metric.name)
+                counted = metric.count(target, prediction, weights[i], loss_of.link or link)
+                totals.counts[key] = totals.counts.get(key, 0) + counted
+        return True
+
+    def _key(self, output: int, metric: str) -> str:
+        names = self.network.graph.outputs
+        return metric if len(names) == 1 else f"{names[output]}_{metric}"
+
+    def logs(self, totals: Totals) -> dict[str, float]:
+        """Loss and metrics of the batches summed so far."""
+        n = max(totals.samples, 1)
+        logs = {"loss": totals.loss / n}
+        if len(self.losses) > 1:
+            logs |= {f"{name}_loss": value / n for name, value, loss in zip(self.network.graph.outputs, totals.losses, self.losses, strict=False) if loss is not None}
+        for i, metrics in enumerate(self.metrics):
+            for metric in metrics:
+                if (key := self._key(i, metric.name)) in totals.counts:
+                    logs[key] = metric.result(totals.counts[key])
+        return logs
+
+    # ---- when something went wrong
+
+    def diagnose(self, xs: list, targets: list, shares: list) -> str:
+        """Says which layer was the first to give a value that is not finite, for this batch."""
+        network = self.network
+        for i, x in enumerate(xs):
+            if not np.isfinite(x).all():
+                return f"the loss is not finite because input {network.graph.inputs[i]!r} holds NaN or infinity: check the data"
+        for owner, handle in network.handles.items():
+            for name, array in handle.arrays.items():
+                if not np.isfinite(array).all():
+                    return f"the loss is not finite; layer {owner!r} went bad first: its weight {name} is NaN or infinite. {_WAY_OUT}"
+        names = [n.name for n in network.graph.nodes]
+        plan = network.plan("diagnose", xs, training=True, losses=self.losses, keep=tuple(names), folding=False)
+        result = plan.run(xs, targets, shares, (self.seed, self.step))
+        network.forget()  # that plan keeps every layer's output
+        for name in names:
+            value = plan.value(name)
+            if not np.isfinite(value).all():
+                return f"the loss is not finite; layer {name!r} went bad first: its output holds NaN or infinity. {_WAY_OUT}"
+        shown = ", ".join(f"{float(np.nanmax(np.abs(o))):.3g}" for o in result.outputs)
+        return f"the loss is not finite although every layer's output is (largest: {shown}): check the targets. {_WAY_OUT}"
+
+
+_WAY_OUT = "A smaller learning rate usually helps, or clipping (global_clipnorm=1)."

@@ -1,0 +1,108 @@
+"""`model.summary()`: a table of layers, and on request the plan's launches."""
+
+import math
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ..graph import Graph, Shape
+from ..plan.buffer import Buffer
+from .network import Network
+
+
+def print_summary(graph: Graph, handles: dict, network: Network | None = None, name: str | None = None) -> Table:
+    """Print a table of layers with output shapes, parameters, multiply-adds and memory; with a network, its plan for one image."""
+    console = Console()
+    table = layer_table(graph, handles, name)
+    console.print(table)
+    console.print(totals(graph, handles))
+    if network is not None:
+        plan_table(console, graph, network)
+    return table
+
+
+def layer_table(graph: Graph, handles: dict, name: str | None = None) -> Table:
+    """One row a call of a layer; a shared layer's weights count once. "reads" is empty where it is the layer above."""
+    table = Table(title=f"Model {name}" if name else "Model", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("layer (class)", overflow="fold")
+    table.add_column("output shape", no_wrap=True)
+    for column in ("parameters", "multiply-adds", "memory"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("reads", overflow="fold")
+    shapes = graph.shapes()
+    before = None
+    for node in graph.nodes:
+        shape, handle = shapes[node.name], handles[node.owner]
+        own = node.name == node.owner
+        parameters = handle.count_params() if own else 0
+        table.add_row(
+            f"{node.name} ({type(node.layer).__name__}" + ("" if own else f", weights of {node.owner}") + ")",
+            " x ".join("?" if n is None else str(n) for n in shape),
+            f"{parameters:,}" + ("" if handle.trainable else " frozen") if parameters else "",
+            _count(multiply_adds(node, shapes)),
+            _bytes(shape),
+            "" if node.inputs == (before,) else ", ".join(node.inputs),
+        )
+        before = node.name
+    return table
+
+
+def totals(graph: Graph, handles: dict) -> str:
+    """Parameters, trained ones, multiply-adds an image, and the memory of all outputs."""
+    shapes = graph.shapes()
+    parameters = sum(h.count_params() for h in handles.values())
+    trained = sum(math.prod(s.shape) for h in handles.values() if h.trainable for s in h.specs.values() if s.trainable)
+    work = [multiply_adds(n, shapes) for n in graph.nodes]
+    memory = [_bytes(shapes[n.name]) for n in graph.nodes]
+    known = None not in work and "?" not in memory
+    size = sum(4 * math.prod(shapes[n.name]) for n in graph.nodes) if known else None
+    lines = [f"{parameters:,} parameters ({parameters * 4 / 2**20:.1f} MiB), {trained:,} trained, {parameters - trained:,} not"]
+    if known:
+        lines.append(f"{_count(sum(work)) or 0} multiply-adds and {size / 2**20:.1f} MiB of outputs for one image")
+    return "\n".join(lines)
+
+
+def multiply_adds(node: Any, shapes: dict[str, Shape]) -> int | None:
+    """Multiplications of a layer's kernels for one image; None where a size is not known."""
+    inputs = [shapes[i] for i in node.inputs]
+    if any(n is None for s in (*inputs, shapes[node.name]) for n in s):
+        return None
+    return node.layer.multiply_adds(*inputs) if node.inputs else 0
+
+
+def _count(value: int | None) -> str:
+    if value is None:
+        return "?"
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:.2f} {name}"
+    return str(value) if value else ""
+
+
+def _bytes(shape: Shape) -> str:
+    if None in shape:
+        return "?"
+    size = 4 * math.prod(shape)
+    return f"{size / 2**20:.2f} MiB" if size >= 2**20 else f"{size / 1024:.1f} KiB"
+
+
+def plan_table(console: Console, graph: Graph, network: Network) -> None:
+    """The launches of the inference plan for one image, what was folded into what, and which algorithm each layer got."""
+    shapes = [tuple(n or 224 for n in graph[name].layer.shape) for name in graph.inputs]
+    plan = network.plan("predict", [np.zeros((1, *s), np.float32) for s in shapes])
+    choices = {c.node: c for c in plan.choices}
+    folded = {u.node.name: [n.name for n in (u.affine, u.clamp) if n] for u in plan.units}
+    table = Table(title=f"Plan for one image on {network.backend.name}", box=box.SIMPLE_HEAD, title_justify="left")
+    for column in ("layer", "kernel", "writes", "bytes", "folded in", "algorithm (refused: why)"):
+        table.add_column(column, overflow="fold")
+    for launch in plan.launches:
+        choice = choices.get(launch.node)
+        why = "" if choice is None else choice.name + (" (" + "; ".join(f"{n}: {r}" for n, r in choice.refused.items()) + ")" if choice.refused else "")
+        written = [b for b in launch.out if isinstance(b, Buffer)]
+        moved = sum(b.nbytes for b in (*launch.args, *launch.out) if isinstance(b, Buffer))
+        table.add_row(launch.node, launch.kernel.__name__, " ".join(str(b.shape) for b in written), f"{moved:,}", ", ".join(folded.get(launch.node, [])), why)
+    console.print(table)
+    console.print(f"{len(plan.launches)} launches, {len(plan.prologue)} more when weights change; arena of {plan.arena_bytes / 2**20:.2f} MiB")

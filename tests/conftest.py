@@ -1,0 +1,27 @@
+"""Tests compile kernels without threads (in a third of the time); those that concern threads start processes of their own.
+
+Memory that a plan has not written yet is NaN, so that reading it is seen at once.
+"""
+
+import os
+import pathlib
+
+os.environ.setdefault("NUMBACNN_SERIAL", "1")
+os.environ.setdefault("NUMBACNN_POISON", "1")
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("numbacnn", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), print_blob=False)
+settings.load_profile("numbacnn")
+
+SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def clipart() -> pathlib.Path:
+    """1,321 real pictures in six classes, where the folder beside the checkout is there."""
+    folder = SHARED / "data" / "clipart"
+    if not folder.is_dir():
+        pytest.skip("../shared/data/clipart is not here")
+    return folder
