@@ -9,7 +9,7 @@ SIZE_LIMIT_MB := 360
 .PHONY: help install demo test check size bench nightly clean
 
 help:
-	@echo 'make demo     train on real images of digits, predict, evaluate (about 3 minutes)'
+	@echo 'make demo     train on real images of digits and predict some (under 3 minutes)'
 	@echo 'make test     the whole suite'
 	@echo 'make check    ruff and the import order'
 	@echo 'make size     installed size with run-time dependencies only (limit $(SIZE_LIMIT_MB) MB)'

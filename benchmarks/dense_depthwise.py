@@ -79,9 +79,8 @@ def product(rows: int, k: int, n: int) -> dict:
         times, work = found[part], 2e-6 * rows * k * n
         packing = sum(t for name, t in times.items() if name in ("pack", "transpose"))
         ours = sum(times.values()) - packing
-        print(
-            f"{rows:6d} x {k:4d} x {n:4d} {part:8s} {ours:8.3f} ms {work / ours:6.1f} GF/s  packing {packing:7.3f} ms  numpy {numpy:8.3f} ms {work / numpy:6.1f} GF/s"
-        )
+        name = f"{rows:6d} x {k:4d} x {n:4d} {part:8s}"
+        print(f"{name} {ours:8.3f} ms {work / ours:6.1f} GF/s  packing {packing:7.3f} ms  numpy {numpy:8.3f} ms {work / numpy:6.1f} GF/s")
     return found
 
 

@@ -98,16 +98,16 @@ def _print(report: Report) -> None:
 
     console = wide_console()
     console.print(f"{report.images} pictures: accuracy {report.accuracy:.4f}, loss {report.loss:.4f}")
-    table = Table("class", *("precision", "recall", "F1", "count"))
+    table = Table("class")
+    for name in ("precision", "recall", "F1", "count"):
+        table.add_column(name, justify="right")
     for row in report.classes:
         table.add_row(Text(plain(row.label)), f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", str(row.count))
-    for column in table.columns[1:]:
-        column.justify = "right"
     console.print(table)
     labels = [Text(plain(c.label)) for c in report.classes]
-    matrix = Table("is \\ taken for", *labels)
+    matrix = Table("is \\ taken for")
+    for label in labels:
+        matrix.add_column(label, justify="right")
     for i, (label, row) in enumerate(zip(labels, report.confusion, strict=True)):
         matrix.add_row(label, *(Text(str(n), style="bold" if i == j else "" if n else "dim") for j, n in enumerate(row)))
-    for column in matrix.columns[1:]:
-        column.justify = "right"
     console.print(matrix)

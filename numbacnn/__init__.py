@@ -29,7 +29,9 @@ _NAMES = {
     **dict.fromkeys(("GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal", "LecunUniform", "LecunNormal", "Zeros", "Ones", "Orthogonal"), "init"),
     **dict.fromkeys(("RandomNormal", "RandomUniform", "TruncatedNormal"), "init"),
     **dict.fromkeys(("Layer", "Elementwise", "Weight", "option"), "layer"),
-    **dict.fromkeys(("NumbacnnError", "ShapeError", "ConfigError", "UnknownNameError", "PluginError", "FileError", "DataError", "DeviceError", "NotFiniteError"), "errors"),
+    **dict.fromkeys(
+        ("NumbacnnError", "ShapeError", "ConfigError", "UnknownNameError", "PluginError", "FileError", "DataError", "DeviceError", "NotFiniteError"), "errors"
+    ),
 }
 
 

@@ -93,7 +93,9 @@ def set_all(places: list[tuple[Handle, str]], values: Sequence[np.ndarray], what
     values = [np.asarray(v) for v in values]
     if len(values) != len(places):
         raise ConfigError(f"{what} has {len(places)} weights, {len(values)} were given")
-    wrong = [f"{h.name}/{n}: {tuple(h.specs[n].shape)}, given {v.shape}" for (h, n), v in zip(places, values, strict=True) if tuple(h.specs[n].shape) != v.shape]
+    wrong = [
+        f"{h.name}/{n}: {tuple(h.specs[n].shape)}, given {v.shape}" for (h, n), v in zip(places, values, strict=True) if tuple(h.specs[n].shape) != v.shape
+    ]
     if wrong:
         raise ShapeError(f"{what}: shapes differ, nothing was changed: " + "; ".join(wrong))
     for (handle, name), value in zip(places, values, strict=True):
@@ -226,7 +228,9 @@ def collect(inputs: Sequence[Symbol], outputs: Sequence[Symbol], what: str = "th
 
 
 def _input_like(made: Call) -> Any:
-    raise ConfigError(f"a model may only start at nn.Input, not in the middle at {made.handle.name or made.output!r}: make a new nn.Input and call the layers on it")
+    raise ConfigError(
+        f"a model may only start at nn.Input, not in the middle at {made.handle.name or made.output!r}: make a new nn.Input and call the layers on it"
+    )
 
 
 def _join(path: str, name: str) -> str:

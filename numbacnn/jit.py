@@ -15,6 +15,7 @@ import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from pickle import UnpicklingError
 
 # libgomp reads this when it is loaded. Its threads spin while they wait, which starves them beside another busy job
 # (design.md §4: a step took minutes); a short spin keeps launches cheap and gives the core back soon.
@@ -24,7 +25,7 @@ import llvmlite.binding
 import numba
 import numpy as np
 import platformdirs
-from numba import prange  # noqa: F401  kernels take it from here
+from numba import prange
 from numba.core import caching, codegen, config
 
 # Never nnan / ninf (they delete NaN checks), nor arcp / afn (results would depend on the number of threads).
@@ -50,6 +51,7 @@ def _parts(value: object, seen: dict) -> Iterator[bytes]:
         seen[id(value)] = value
         if (value.__module__ or "").partition(".")[0] in _TRUSTED:
             return
+        yield (value.__module__ or "").encode()  # cached code looks its globals up in that module
         yield from _code_parts(value.__code__, value, seen)
         for cell in value.__closure__ or ():
             yield from _parts(cell.cell_contents, seen)
@@ -144,6 +146,12 @@ class _Impl(caching.CompileResultCacheImpl):
 
 class _Cache(caching.FunctionCache):
     _impl_class = _Impl
+
+    def load_overload(self, sig, target_context):
+        try:
+            return super().load_overload(sig, target_context)
+        except (ImportError, AttributeError, EOFError, UnpicklingError):
+            return None  # written by a module that is gone, or damaged: compile anew
 
     def _index_key(self, sig, codegen):  # the stamp covers code and closure already
         return sig, codegen.magic_tuple()

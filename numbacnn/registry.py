@@ -70,7 +70,9 @@ class Registry:
         built_in = [p for p in found if distribution(p) == BUILT_IN]
         if len(found) > 1 and not built_in:
             offers = " and ".join(f"{distribution(p)} ({p.value})" for p in found)
-            raise PluginError(f"{self.kind} {name!r} is offered by {offers}: uninstall one, or turn it off with NUMBACNN_DISABLE_PLUGINS={distribution(found[1])}")
+            raise PluginError(
+                f"{self.kind} {name!r} is offered by {offers}: uninstall one, or turn it off with NUMBACNN_DISABLE_PLUGINS={distribution(found[1])}"
+            )
         return (built_in or found)[0]
 
     def __getitem__(self, name: str) -> type:

@@ -104,7 +104,9 @@ def check_gradient(layer: Layer, *shapes: tuple[int, ...], batch: int = 2, seed:
             exact = float((gradient * direction).sum())
             size = max(abs(numeric), abs(exact), 0.1 * float(np.linalg.norm(gradient)), 1e-6)
             error = abs(numeric - exact) / size
-            assert error <= tolerance, f"{layer} on {shapes}: gradient by {what} along a random direction is {exact:.9g}, central differences give {numeric:.9g} (relative error {error:.1e} > {tolerance:.0e})"
+            assert error <= tolerance, (
+                f"{layer} on {shapes}: gradient by {what} along a random direction is {exact:.9g}, central differences give {numeric:.9g} (relative error {error:.1e} > {tolerance:.0e})"
+            )
             worst = max(worst, error)
     return worst
 
@@ -130,9 +132,11 @@ def check_layer(layer: Layer, *shapes: tuple[int, ...], batch: int = 2, seed: in
     """The examination of one layer on inputs of these shapes; raises AssertionError with the values where it fails.
 
     Configuration round trip; output shape; float32 against float64; batch of one; results equal with and without folding and
-    memory reuse; gradients; and, with `oracle(layer, weights, *xs, training)`, values against a reference.
+    memory reuse; gradients; and, with `oracle(layer, weights, *xs, training=…)`, values against a reference (None: it knows
+    none); weights also holds the random state, "clock" (seed, step) and "stream".
     """
-    again = codec.build(type(layer), codec.to_json(layer), find=lambda name: registry.layers[name])
+    stored = codec.to_json(layer, lambda cls: registry.layers.name_of(cls) if issubclass(cls, Layer) else None)
+    again = codec.build(type(layer), stored, lambda kind, name: registry.layers[name] if issubclass(kind, Layer) else None)
     assert again == layer, f"{layer} comes back from JSON as {again}"
     for training in (False, True):
         _check_values(layer, shapes, batch, seed, oracle, training)
@@ -162,8 +166,9 @@ def _check_values(layer: Layer, shapes: Sequence[tuple], batch: int, seed: int, 
     error = float(np.abs(y - exact).max(initial=0) / max(1.0, float(np.abs(exact).max(initial=0))))
     assert error < 1e-4, f"{layer} on {shapes}: float32 differs from float64 by {error:.1e}"
     if oracle is not None:
-        expected = oracle(layer, {k.partition("/")[2]: v.astype(np.float64) for k, v in weights.items()}, *(x.astype(np.float64) for x in xs), training=training)
-        if expected is not None:  # a random layer has no oracle in training
+        given = {k.partition("/")[2]: v.astype(np.float64) for k, v in weights.items()} | {"clock": (seed, 5), "stream": len(shapes)}
+        expected = oracle(layer, given, *(x.astype(np.float64) for x in xs), training=training)
+        if expected is not None:
             error = float(np.abs(exact - expected).max(initial=0) / max(1.0, float(np.abs(expected).max(initial=0))))
             assert error < 1e-9, f"{layer} on {shapes}, training={training}: differs from the oracle by {error:.1e}"
 

@@ -8,7 +8,6 @@ import math
 
 import numpy as np
 
-
 # ---- shape and merging layers
 
 

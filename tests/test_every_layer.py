@@ -65,7 +65,9 @@ def test_save_and_load(cls, tmp_path):
     again = nn.load(tmp_path / "model.h5")
     assert [h.layer for h in again.layers] == [h.layer for h in model.layers]
     assert np.array_equal(again.predict(x), y)
-    assert np.array_equal(model.predict(xs[0][:1] if len(xs) == 1 else [a[:1] for a in xs]), y[:1]) or np.allclose(y[:1], model.predict([a[:1] for a in xs] if len(xs) > 1 else xs[0][:1]), atol=1e-6)
+    assert np.array_equal(model.predict(xs[0][:1] if len(xs) == 1 else [a[:1] for a in xs]), y[:1]) or np.allclose(
+        y[:1], model.predict([a[:1] for a in xs] if len(xs) > 1 else xs[0][:1]), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)

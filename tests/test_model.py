@@ -18,7 +18,14 @@ def data(n=24, classes=3, size=6, seed=0):
 
 
 def make(seed=0, **options):
-    layers = [nn.Input((6, 6, 2)), nn.Conv2D(4, 3, name="conv"), nn.BatchNormalization(name="bn"), nn.ReLU(), nn.GlobalAveragePooling2D(), nn.Dense(3, name="head")]
+    layers = [
+        nn.Input((6, 6, 2)),
+        nn.Conv2D(4, 3, name="conv"),
+        nn.BatchNormalization(name="bn"),
+        nn.ReLU(),
+        nn.GlobalAveragePooling2D(),
+        nn.Dense(3, name="head"),
+    ]
     model = nn.Sequential(layers, seed=seed)
     model.compile(options.pop("optimizer", "adam"), "cross_entropy", metrics=["accuracy"], **options)
     return model

@@ -28,7 +28,6 @@ def main(seed: str = "0") -> int:
     print(f"writing scikit-learn's digits to {IMAGES}/: {digits.write(IMAGES)} images of 8x8 pixels, a folder for each digit")
     numbacnn("fit", IMAGES, "--out", RUN, "--force", *FIT, "--seed", seed)
     numbacnn("predict", RUN, *(sorted((IMAGES / d).iterdir())[0] for d in "0369"), "--top", 2)
-    numbacnn("evaluate", RUN, IMAGES)
     rows = (RUN / "history.csv").read_text().splitlines()
     last = dict(zip(rows[0].split(","), rows[-1].split(","), strict=True))
     accuracy, summary = float(last["valid_accuracy"]), json.loads((RUN / "summary.json").read_text())

@@ -15,8 +15,8 @@ that a plan hoists it out of inference:
     multiply(x [P, K], packed [blocks, K, L], packed_bias, lo, hi, y [P, N])
 
 where L = V * lanes(dtype) is a tile's width, the last block is filled up with zeros, and packed_shape(K, N, dtype) gives packed's
-shape. Few rows (SMALL and fewer) are bound by the memory that the weights come from: `stream` and `stream_back` read them in
-place, once, without packing.
+shape. Products of a few rows are bound by the memory that the weights come from: up to SMALL (SMALL_BACK) rows, `stream` (`stream_back`)
+reads them in place, without packing.
 
 Every output is computed by one job in a fixed order; sums over rows are cut into parts by shape alone, so results are the same bits
 for any number of threads. Tiles and packing after Goto and van de Geijn, Anatomy of high-performance matrix multiplication, 2008.
@@ -32,8 +32,8 @@ from .tile import BYTES, M, V, address, clamp, gather, lanes, load, madd, spread
 ROWS = 16 * M  # rows of x that one job multiplies
 DEPTH = 256  # terms added in registers before they join the total: a block of packed weights stays in the first-level cache
 PANEL = 20 * M  # rows that the weight gradient adds in registers
-STRIP = 64  # terms that a few rows add in registers
-SMALL, SMALL_BACK = 16, 32  # rows up to which weights are read in place
+STRIP = 16  # terms that a few rows add in registers
+SMALL, SMALL_BACK = 2, 16  # rows up to which weights are read in place
 JOBS = 16  # pieces that work is cut into, where its shape allows
 
 

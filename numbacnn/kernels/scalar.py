@@ -49,7 +49,7 @@ def _scalar(wide: Callable) -> Callable:
 
     def wrap(narrow: Callable) -> Callable:
         @functools.wraps(narrow)
-        def function(x):
+        def function(x, _flags=_EXACT):  # a default, so that the kernels' digest sees it
             with np.errstate(all="ignore"):
                 return narrow(x) if isinstance(x, np.float32) else wide(x)
 
@@ -80,7 +80,7 @@ def _fmuladd(context, a, b, c):
     return a(a, b, c), code
 
 
-def fma(a, b, c):
+def fma(a, b, c, _compiled=_fmuladd):
     """a * b + c, rounded once where the machine can do that fast."""
     return a * b + c
 
@@ -296,6 +296,7 @@ def _narrow(value: object, dtype: type) -> object:
 def _literals(code: types.CodeType, dtype: type) -> types.CodeType:
     """Code with literals of a dtype. An integer in arithmetic would make float64 of float32; exponents and indices stay integers."""
     consts = [_literals(c, dtype) if isinstance(c, types.CodeType) else _narrow(c, dtype) for c in code.co_consts]
+    consts.append(repr(_EXACT))  # so that the kernels' digest sees it
     bytecode = bytearray(code.co_code)
     steps = [s for s in dis.get_instructions(code) if s.opname != "CACHE"]
     if "range" not in code.co_names:

@@ -41,6 +41,7 @@ class Plan:
     losses      one for each output (None: no loss there); without losses, training takes `seeds`: the gradient by each output
     optimizer, flat     update the weights in the same run; the trained weights lie in `flat`
     keep        nodes whose outputs and gradients survive the run (plan.value, plan.gradient)
+    input_gradients     whether plans without an optimizer compute them
     folding, reuse      off for tests: every layer by itself, every buffer in a place of its own
     """
 
@@ -59,6 +60,7 @@ class Plan:
         flat: Flat | None = None,
         dtype: Any = np.float32,
         keep: Sequence[str] = (),
+        input_gradients: bool = True,
         folding: bool = True,
         reuse: bool = True,
         progress: Progress | None = None,
@@ -104,7 +106,7 @@ class Plan:
         kept = [self.trace.values[n] for n in keep] + [self.trace.gradients[n] for n in keep if n in self.trace.gradients]
         roots = {*self.trace.outputs, *(b for b in self.trace.losses if b), *self.trace.penalties, *kept}
         if training and not layout:
-            roots |= {*self.trace.weight_gradients.values(), *self.trace.input_gradients.values()}
+            roots |= {*self.trace.weight_gradients.values(), *(self.trace.input_gradients.values() if input_gradients else ())}
         launches = prune(recorder.launches, roots)
         self.dropped = len(recorder.launches) - len(launches)
         self.prologue, self.launches = hoist(launches, self.weights.values())

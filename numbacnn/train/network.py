@@ -66,7 +66,10 @@ class Network:
         version = self.version()
         if found is None:
             shapes = dict(zip(self.graph.inputs, (x.shape[1:] for x in xs), strict=True))
-            found = (Plan(self.graph, len(xs[0]), self.weights(), self.backend, trainable=self.trainable(), shapes=shapes, progress=self.progress, **options), version)
+            found = (
+                Plan(self.graph, len(xs[0]), self.weights(), self.backend, trainable=self.trainable(), shapes=shapes, progress=self.progress, **options),
+                version,
+            )
         plan, seen = found
         if seen != version:
             plan.stale = True

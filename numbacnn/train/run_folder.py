@@ -8,7 +8,6 @@ import os
 import platform
 import time
 from pathlib import Path
-from typing import Any
 
 from ..errors import DataError
 from ..store import native
@@ -121,4 +120,3 @@ def _replace(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
-

@@ -21,7 +21,12 @@ class Totals:
     counts: dict[str, np.ndarray] = field(default_factory=dict)
 
     def to_json(self) -> dict:
-        return {"samples": self.samples, "loss": self.loss, "losses": self.losses.tolist(), "counts": {k: np.asarray(v).tolist() for k, v in self.counts.items()}}
+        return {
+            "samples": self.samples,
+            "loss": self.loss,
+            "losses": self.losses.tolist(),
+            "counts": {k: np.asarray(v).tolist() for k, v in self.counts.items()},
+        }
 
     @classmethod
     def from_json(cls, record: dict) -> "Totals":
@@ -31,7 +36,16 @@ class Totals:
 class Session:
     """losses, weights: one for each output; metrics: for each output a list; groups: owner -> learning-rate group."""
 
-    def __init__(self, network: Network, optimizer: Any, losses: list, loss_weights: list[float], metrics: list[list], groups: dict[str, int], learning_rates: list[float]):
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Any,
+        losses: list,
+        loss_weights: list[float],
+        metrics: list[list],
+        groups: dict[str, int],
+        learning_rates: list[float],
+    ):
         self.network, self.optimizer = network, optimizer
         self.losses, self.loss_weights, self.metrics = losses, loss_weights, metrics
         self.groups, self.learning_rates = groups, learning_rates
@@ -41,7 +55,9 @@ class Session:
         self.saved: dict[tuple[str, str], np.ndarray] = {}  # (slot, path of the weight) -> state that waits for memory
         for output, loss, link in zip(network.graph.outputs, losses, network.links, strict=True):
             if loss is not None and loss.link and link and link != loss.link:
-                raise ConfigError(f"output {output!r} ends in {link}, but loss {type(loss).__name__} goes with {loss.link}: change the last activation or the loss")
+                raise ConfigError(
+                    f"output {output!r} ends in {link}, but loss {type(loss).__name__} goes with {loss.link}: change the last activation or the loss"
+                )
 
     # ---- one batch
 
@@ -169,7 +185,9 @@ class Session:
         n = max(totals.samples, 1)
         logs = {"loss": totals.loss / n}
         if len(self.losses) > 1:
-            logs |= {f"{name}_loss": value / n for name, value, loss in zip(self.network.graph.outputs, totals.losses, self.losses, strict=False) if loss is not None}
+            logs |= {
+                f"{name}_loss": value / n for name, value, loss in zip(self.network.graph.outputs, totals.losses, self.losses, strict=False) if loss is not None
+            }
         for i, metrics in enumerate(self.metrics):
             for metric in metrics:
                 if (key := self._key(i, metric.name)) in totals.counts:

@@ -95,7 +95,7 @@ def test_the_whole_network_s_gradient():
 def test_frozen_layers_cost_nothing():
     model = network()
     whole = plan(model)
-    half = plan(model, frozen=("conv1", "bn1", "conv2", "bn2"))
+    half = plan(model, frozen=("conv1", "bn1", "conv2", "bn2"), input_gradients=False)
     assert set(half.trace.weight_gradients) == {"dense/kernel", "dense/bias"}
     assert len(half.launches) < 0.75 * len(whole.launches)
     assert not any("backward" in launch.kernel.__name__ for launch in half.launches if launch.node in ("conv1", "conv2", "pool", "swish"))
@@ -121,7 +121,15 @@ def test_a_shared_layer_sums_its_gradients():
     x = nn.Input((4, 4, 3))
     conv = nn.Conv2D(3, 3, padding="same", name="shared")
     model = nn.Model(x, conv(conv(x)), seed=0)
-    made = Plan(model.graph, 2, {k: v.astype(np.float64) for k, v in model.network.weights().items()}, open_backend("cpu"), training=True, trainable=frozenset({"shared"}), dtype=np.float64)
+    made = Plan(
+        model.graph,
+        2,
+        {k: v.astype(np.float64) for k, v in model.network.weights().items()},
+        open_backend("cpu"),
+        training=True,
+        trainable=frozenset({"shared"}),
+        dtype=np.float64,
+    )
     data = np.random.default_rng(0).standard_normal((2, 4, 4, 3))
 
     def loss():
