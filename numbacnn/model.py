@@ -358,9 +358,7 @@ class Model:
         if self.preprocess is None:
             raise ConfigError("the model carries no preprocessing: train it on nn.image_folder(…), or set model.preprocess = nn.Preprocess(size=(h, w), …)")
         if self.network.links[0] is None and self._session is None:
-            raise ConfigError(
-                "the model's outputs are logits and it is not compiled: compile it with the loss that it was trained with, so that classify knows softmax from sigmoid"
-            )
+            raise ConfigError("the model's outputs are logits and it is not compiled: compile it with its loss, so that classify knows softmax from sigmoid")
         predictions: list[Prediction] = []
         for at in range(0, len(paths), batch_size):
             chunk = paths[at : at + batch_size]

@@ -105,7 +105,8 @@ def check_gradient(layer: Layer, *shapes: tuple[int, ...], batch: int = 2, seed:
             size = max(abs(numeric), abs(exact), 0.1 * float(np.linalg.norm(gradient)), 1e-6)
             error = abs(numeric - exact) / size
             assert error <= tolerance, (
-                f"{layer} on {shapes}: gradient by {what} along a random direction is {exact:.9g}, central differences give {numeric:.9g} (relative error {error:.1e} > {tolerance:.0e})"
+                f"{layer} on {shapes}: gradient by {what} along a random direction is {exact:.9g}, "
+                f"central differences give {numeric:.9g} (relative error {error:.1e} > {tolerance:.0e})"
             )
             worst = max(worst, error)
     return worst

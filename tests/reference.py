@@ -25,7 +25,7 @@ def ZeroPadding2D(layer, weights, x, training=False):
 
 def Cropping2D(layer, weights, x, training=False):
     (top, bottom), (left, right) = layer.cropping
-    n, h, w, c = x.shape
+    h, w = x.shape[1:3]
     return x[:, top : h - bottom, left : w - right].copy()
 
 
@@ -120,7 +120,7 @@ AdamW = Adam
 
 
 def Conv2D(layer, weights, x, training=False):
-    n, h, w, channels = x.shape
+    n, h, w, _ = x.shape
     kernel = weights["kernel"]
     rows, columns, depth, filters = kernel.shape
     sizes, lows = [], []
@@ -146,7 +146,7 @@ def Conv2D(layer, weights, x, training=False):
 
 
 def Conv2DTranspose(layer, weights, x, training=False):
-    n, h, w, channels = x.shape
+    n, h, w, _ = x.shape
     kernel = weights["kernel"]
     rows, columns, filters, _ = kernel.shape
     spans, sizes, lows = [], [], []

@@ -247,7 +247,7 @@ def test_nan_stops_says_where_and_keeps_the_last_good_weights():
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     wild = nn.Sequential([nn.Input((6, 6, 2)), nn.Flatten(), nn.Dense(3, name="first"), nn.Dense(3, name="second")], seed=0)
     wild.compile(nn.SGD(learning_rate=1e30), "cross_entropy")
-    with pytest.raises(nn.NotFiniteError, match="'(first|second)' went bad first"):
+    with pytest.raises(nn.NotFiniteError, match=r"'(first|second)' went bad first"):
         wild.fit(x, y, epochs=5)
     assert all(np.isfinite(w).all() for w in wild.get_weights())
 
