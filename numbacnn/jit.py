@@ -8,7 +8,9 @@ Environment, read once at import:
 import builtins
 import functools
 import hashlib
+import importlib
 import inspect
+import operator
 import os
 import threading
 import time
@@ -192,6 +194,11 @@ class Kernel:
         self.func, self.flat, self.in_place = func, flat, flat or in_place
         self.flags = {"parallel": parallel and not SERIAL, **flags}
         self.twin: Callable | None = None
+        self.recipe: tuple | None = None
+
+    def __reduce__(self):
+        """How another process finds the same kernel: by its module and name, or made anew by its factory."""
+        return self.recipe or (_find_kernel, (self.__module__, self.__qualname__))
 
     def __repr__(self):
         return f"<kernel {self.__name__}>"
@@ -220,6 +227,13 @@ class Kernel:
             statistics.seconds += time.perf_counter() - start
             return entry
 
+    def is_ready(self, signature: tuple) -> bool:
+        """Whether machine code for a signature is in this process or in the cache."""
+        if INTERPRETED or signature in self.dispatcher.overloads:
+            return True
+        cache = self.dispatcher._cache
+        return cache._index_key(signature, self.dispatcher.targetctx.codegen()) in cache._cache_file._load_index()
+
     def bind(self, *args) -> Callable[[], None]:
         """A call without arguments and without dispatch: what a plan records."""
         return functools.partial(self.compile(self.signature(args)), *self._seen(args))
@@ -239,6 +253,23 @@ class Kernel:
         return func
 
 
+def _find_kernel(module: str, name: str) -> Kernel:
+    return operator.attrgetter(name)(importlib.import_module(module))
+
+
+def factory(make: Callable[..., Kernel]) -> Callable[..., Kernel]:
+    """Decorator for a module-level function that makes a kernel: calls are remembered, and the kernel can be pickled by its recipe."""
+    cached = functools.cache(make)
+
+    @functools.wraps(make)
+    def made(*args):
+        kernel = cached(*args)
+        kernel.recipe = (made, args)
+        return kernel
+
+    return made
+
+
 def kernel(func: Callable | None = None, **flags) -> Kernel:
     """Decorator: a function of arrays and scalars, inputs first, outputs last, becomes a Kernel. `flags` as for Kernel."""
     return Kernel(func, **flags) if func else functools.partial(Kernel, **flags)
@@ -250,7 +281,6 @@ def named(func: types.FunctionType, name: str) -> types.FunctionType:
     return func
 
 
-@functools.cache
 def elementwise(scalar: Callable, name: str, derivative: bool = False) -> Kernel:
     """A kernel over flat arrays from a compiled scalar function.
 

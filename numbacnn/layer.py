@@ -31,7 +31,6 @@ Abilities, each optional; the plan asks for them and never for a class
   link                  "softmax" or "sigmoid": losses that know it work from the logits before it
 """
 
-import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -198,7 +197,7 @@ def _parameters(function: Callable) -> tuple[str, ...]:
     return tuple(inspect.signature(function).parameters)
 
 
-@functools.cache
+@jit.factory
 def _kernel(function: Callable, name: str, derivative: bool, dtype: type) -> jit.Kernel:
     scalar = localize(function, dtype)
     if derivative:

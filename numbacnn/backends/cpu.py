@@ -10,6 +10,7 @@ import numba
 import numpy as np
 
 from .. import jit
+from .compilers import compile_ahead
 
 _one_at_a_time = threading.RLock()  # workqueue aborts the process when two Python threads launch at once
 
@@ -50,6 +51,10 @@ class CPU:
     def refuses(self, kernel: jit.Kernel) -> str | None:
         """Why a kernel cannot run here."""
         return None
+
+    def compile(self, launches: Sequence[tuple[jit.Kernel, Sequence[Any]]], progress: Callable[[int, int, str], None] | None = None) -> None:
+        """Machine code for (kernel, arguments) pairs, made by several processes where much is missing."""
+        compile_ahead([(kernel, kernel.signature(tuple(args))) for kernel, args in launches], progress)
 
     def bind(self, kernel: jit.Kernel, args: Sequence[Any]) -> Callable[[], None]:
         return kernel.bind(*args)

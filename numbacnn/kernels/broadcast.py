@@ -3,13 +3,12 @@
 Where shapes differ, arrays come as views with four axes (`grouped`), so that one kernel serves every rank.
 """
 
-import functools
 from collections.abc import Callable
 
 import numpy as np
 
 from ..errors import ShapeError
-from ..jit import Kernel, compiled, digest, kernel, named, prange
+from ..jit import Kernel, compiled, digest, factory, kernel, named, prange
 
 AXES = 4
 LANES = 32  # channels of a job
@@ -33,7 +32,7 @@ def grouped(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[tuple[int, ...], ..
     return tuple(zip(*([[1, 1, 1]] * (AXES - len(groups)) + groups), strict=True))
 
 
-@functools.cache
+@factory
 def equal(operation: Callable, name: str) -> Kernel:
     """Kernel y = operation(a, b, *fields) for arrays of one shape. `operation` is a compiled scalar function."""
 
@@ -44,7 +43,7 @@ def equal(operation: Callable, name: str) -> Kernel:
     return Kernel(named(run, f"{name}_{digest(operation)[:12]}"), flat=True)
 
 
-@functools.cache
+@factory
 def stretched(operation: Callable, name: str) -> Kernel:
     """Kernel y = operation(a, b, *fields) for views with four axes, where axes of one element stretch."""
 

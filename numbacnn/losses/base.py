@@ -1,6 +1,5 @@
 """The contract of a loss: a layer of two inputs, prediction and target, that gives one number a sample."""
 
-import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -11,7 +10,7 @@ import numpy as np
 
 from ..errors import DataError, ShapeError
 from ..graph import Shape
-from ..jit import Kernel, digest, kernel, named, prange
+from ..jit import Kernel, digest, factory, kernel, named, prange
 from ..kernels.scalar import localize
 from ..layer import Layer
 
@@ -106,7 +105,7 @@ class Pointwise(Loss):
         return (tuple(float(getattr(self, name)) for name in tuple(inspect.signature(type(self).f).parameters)[2:]),)
 
 
-@functools.cache
+@factory
 def _pointwise(function: Callable, name: str, dtype: type) -> Kernel:
     f = localize(function, dtype)
 
@@ -120,7 +119,7 @@ def _pointwise(function: Callable, name: str, dtype: type) -> Kernel:
     return Kernel(named(run, f"{name}_{digest(f)[:12]}"))
 
 
-@functools.cache
+@factory
 def _pointwise_gradient(function: Callable, name: str, dtype: type) -> Kernel:
     df = localize(function, dtype)
 

@@ -29,11 +29,13 @@ def bind(backend: Any, launches: list[Launch], progress: Progress | None = None)
     """Bound calls, in order. `progress` hears of each kernel before it is compiled (or loaded from the cache)."""
     if refused := {f"{launch.node} ({launch.kernel.__name__}: {why})" for launch in launches if (why := backend.refuses(launch.kernel))}:
         raise DeviceError(f"device {backend.name!r} cannot run: " + ", ".join(sorted(refused)))
+    real = [(launch.kernel, [a.real() if isinstance(a, Buffer) else a for a in (*launch.args, *launch.out)]) for launch in launches]
+    backend.compile(real, progress)
     calls = []
-    for i, launch in enumerate(launches):
+    for i, (kernel, args) in enumerate(real):
         if progress:
-            progress(i, len(launches), launch.kernel.__name__)
-        calls.append(backend.bind(launch.kernel, [a.real() if isinstance(a, Buffer) else a for a in (*launch.args, *launch.out)]))
+            progress(i, len(real), kernel.__name__)
+        calls.append(backend.bind(kernel, args))
     if progress:
-        progress(len(launches), len(launches), "")
+        progress(len(real), len(real), "")
     return calls
