@@ -83,8 +83,7 @@ def measure(model: Any, data: Any) -> "tuple[float, np.ndarray]":
     count, totals = len(model.classes), Totals()
     confusion = np.zeros((count, count), np.int64)
     for x, y in data.epoch(0):
-        model.session.evaluate((x, y), totals)
-        scores = model.probabilities(model.predict(x, batch_size=len(x)))
+        scores = model.probabilities(model.session.evaluate((x, y), totals).outputs[0])
         guesses = scores.argmax(1) if scores.shape[1] > 1 else (scores[:, 0] > 0.5).astype(int)
         np.add.at(confusion, (y, guesses), 1)
     return float(model.session.logs(totals)["loss"]), confusion

@@ -33,7 +33,7 @@ SHOWN = 5  # skipped files that are named
 @click.option("--epochs", type=click.IntRange(min=1), default=10, help="How often every picture is seen.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Pictures in a training step.")
 @click.option("--optimizer", type=Registered(registry.optimizers), default="Adam", help="SGD, RMSprop, Adam, AdamW or a plugin's.")
-@click.option("--lr", type=Number(0), show_default="the optimizer's own", help="Learning rate.")
+@click.option("--lr", type=Number(0), show_default="the optimizer's own", help="Highest learning rate: each run goes up to it and down again (one cycle).")
 @click.option("--loss", type=Registered(registry.losses), default="cross_entropy", help="What training makes small.")
 @click.option("--augment", type=Registered(registry.augmentations), default="light", help="Random changes to pictures: none, light, full or a plugin's.")
 @click.option("--valid", type=Number(0, 1, inclusive=True), default="0.2", help="Share of each class that is held out, where FOLDER has no valid/.")
@@ -90,6 +90,7 @@ def fit(ctx: click.Context, folder: Path, out: Path | None, resume: bool, force:
                 initial_epoch=job.epoch,
                 callbacks=[keeper] if quiet else [keeper, progress],
                 seed=job.settings["seed"],
+                schedule="one_cycle",
                 position=keeper.position,
             )
     except KeyboardInterrupt:

@@ -39,6 +39,15 @@ def test_only_one_file_compiles():
     assert {str(p.relative_to(ROOT)): used for p in SOURCES if p.name != "jit.py" and (used := compilers_used(p))} == {}
 
 
+def test_kernels_without_prange_say_so():
+    """Numba warns about a parallel kernel that has nothing to run in parallel, but only where threads are on."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            marks = [ast.unparse(d) for d in getattr(node, "decorator_list", ())]
+            if any(m.startswith("kernel") and "parallel=False" not in m for m in marks):
+                assert "prange" in ast.unparse(node), f"{path.name}: kernel {node.name} has no prange: write @kernel(parallel=False)"
+
+
 @pytest.mark.parametrize(("found", "name"), OURS, ids=[f"{found.kind}-{name}" for found, name in OURS])
 def test_every_entry_point_of_ours_loads(found, name):
     assert found[name]

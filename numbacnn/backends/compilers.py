@@ -52,12 +52,12 @@ def compile_ahead(wanted: list[tuple[jit.Kernel, tuple]], progress: Callable[[in
                     packed, name, size = todo.get_nowait()
                     process.stdin.write(packed)
                     process.stdin.flush()
-                    process.stdout.readline()
+                    answer = process.stdout.readline()
                 except (queue.Empty, OSError):  # all done, or the worker died: this process compiles what is left
                     break
                 with lock:
                     done += size
-                    jit.statistics.compiled += size
+                    jit.statistics.compiled += size * (answer == b"done\n")
                     if progress:
                         progress(done, total, name)
             process.stdin.close()

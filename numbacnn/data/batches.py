@@ -1,6 +1,7 @@
 """Image files -> batches of float32 and labels, shuffled and augmented for training."""
 
 import collections
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -101,6 +102,24 @@ class Dataset:
         if not count:
             path, reason = self.skipped[-1] if self.skipped else ("no file", "there is none")
             raise DataError(f"none of {len(self._paths)} images can be read; the last one: {path}: {reason}")
+
+    @contextlib.contextmanager
+    def prefetch(self, number: int) -> Iterator[None]:
+        """Decode an epoch's first images in the background, while the caller does something else inside the `with`."""
+        if self._pixels is None:
+            yield
+            return
+        order = self._order(np.array([self.seed, number]).astype(np.uint64))
+        with workers() as pool:
+            for index in order[self._usable[order]][: (AHEAD + 1) * self.batch_size].tolist():
+                if not self._decoded[index]:
+                    pool.submit(self._decode, index)  # one that fails is met again, and then listed
+            yield
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """Shape of the first batch."""
+        return (min(self.batch_size, self.images), *self.preprocess.shape)
 
     def _order(self, clock: np.ndarray) -> np.ndarray:
         everything = np.arange(len(self._paths))

@@ -40,7 +40,7 @@ def parts_shape(shape: tuple[int, ...], taps: int, dtype: Any) -> tuple[int, int
     return shape[0] * -(-shape[1] // BAND), -(-shape[3] // width) * width * groups * TAPS
 
 
-@kernel
+@kernel(parallel=False)
 def fold(kernel, bias, scale, shift, folded, folded_bias):
     """The kernel [taps, channels] and the bias of a convolution that is followed by * scale + shift."""
     taps, channels = kernel.shape

@@ -49,6 +49,10 @@ def fit(
             start, totals, done = time.perf_counter(), Totals(), 0
             if position and position["epoch"] == epoch and position["batch"]:
                 totals, done = Totals.from_json(position["totals"]), position["batch"]
+            if epoch == initial_epoch and hasattr(data, "prefetch"):
+                with data.prefetch(epoch):
+                    session.warm(data.batch_shape)
+            before = totals.samples  # of an interrupted epoch: not this run's work
             for batch, item in enumerate(data.epoch(epoch)):
                 if batch < done:
                     continue
@@ -58,7 +62,7 @@ def fit(
                 session.train(item, totals, class_weight)
                 elapsed = time.perf_counter() - start
                 logs = {f"train_{k}": v for k, v in session.logs(totals).items()}
-                calls.on_train_batch_end(batch, logs | {"images_per_second": totals.samples / elapsed})
+                calls.on_train_batch_end(batch, logs | {"images_per_second": (totals.samples - before) / elapsed})
                 if interrupt.pressed:
                     model.position = {"epoch": epoch, "batch": batch + 1, "totals": totals.to_json()}
                     raise KeyboardInterrupt
@@ -73,11 +77,14 @@ def fit(
                 calls.on_test_end(result)
             row["learning_rate"] = session.learning_rates[0] * session.factor
             row["seconds"] = time.perf_counter() - start
-            row["images_per_second"] = totals.samples / trained
+            row["images_per_second"] = (totals.samples - before) / trained
             for column, value in row.items():
                 history.setdefault(column, []).append(value)
             snapshot = model.get_weights()
+            model.position = {"epoch": epoch + 1, "batch": 0, "totals": None}
             calls.on_epoch_end(epoch, row)
+            if interrupt.pressed:
+                raise KeyboardInterrupt
             if model.stop_training:
                 break
     except NotFiniteError as error:

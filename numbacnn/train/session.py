@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, DataError, NotFiniteError
-from ..plan import Flat
+from ..plan import Flat, Plan, Result
 from .network import Network
 
 
@@ -66,7 +66,7 @@ class Session:
         xs, targets, weights = self._batch(batch, class_weight)
         with self.network.lock:
             self.prepare()
-            plan = self.network.plan("train", xs, training=True, losses=self.losses, optimizer=self.optimizer, flat=self.flat)
+            plan = self._plan(xs)
             shares = self._shares(weights)
             rates = [self.optimizer.rates(rate * self.factor, self.step + 1) for rate in self.learning_rates]
             result = plan.run(xs, targets, shares, (self.seed, self.step), rates)
@@ -74,13 +74,24 @@ class Session:
                 raise NotFiniteError(self.diagnose(xs, targets, shares))
             self.step += 1
 
-    def evaluate(self, batch: Sequence[Any], totals: Totals, class_weight: dict[int, float] | None = None) -> None:
+    def warm(self, shape: tuple[int, ...]) -> None:
+        """Make the plan of a training step for batches of this shape, so that its kernels are there when the first batch is."""
+        with self.network.lock:
+            self.prepare()
+            self._plan(self.network.inputs(np.zeros(shape, np.float32)))
+
+    def _plan(self, xs: list[np.ndarray]) -> Plan:
+        return self.network.plan("train", xs, training=True, losses=self.losses, optimizer=self.optimizer, flat=self.flat)
+
+    def evaluate(self, batch: Sequence[Any], totals: Totals, class_weight: dict[int, float] | None = None) -> Result:
         """Losses and metrics of one batch, with all weights at rest."""
         xs, targets, weights = self._batch(batch, class_weight)
         with self.network.lock:
             plan = self.network.plan("evaluate", xs, losses=self.losses)
             shares = self._shares(weights)
-            self._add(totals, plan.run(xs, targets, shares), targets, weights, shares)
+            result = plan.run(xs, targets, shares)
+            self._add(totals, result, targets, weights, shares)
+            return result
 
     def prepare(self) -> None:
         """Lay the trained weights side by side with the optimizer's state."""

@@ -16,6 +16,8 @@ from .network import Network
 def print_summary(graph: Graph, handles: dict, network: Network | None = None, name: str | None = None) -> Table:
     """Print a table of layers with output shapes, parameters, multiply-adds and memory; with a network, its plan for one image."""
     console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 140)  # nobody folds a file
     table = layer_table(graph, handles, name)
     console.print(table)
     console.print(totals(graph, handles))
