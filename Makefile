@@ -30,7 +30,7 @@ demo: $(READY)
 	$(BIN)/python tools/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n auto -m 'not slow'
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -48,7 +48,7 @@ bench: $(READY)
 	for file in benchmarks/[!_]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 nightly: $(READY)
-	NUMBACNN_NIGHTLY=1 $(BIN)/python -m pytest
+	NUMBACNN_NIGHTLY=1 $(BIN)/python -m pytest -n auto
 
 clean:
 	rm -rf $(VENV) .venv-size build dist demo *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache

@@ -8,6 +8,7 @@ import pathlib
 
 os.environ.setdefault("NUMBACNN_SERIAL", "1")
 os.environ.setdefault("NUMBACNN_POISON", "1")
+os.environ.setdefault("NUMBACNN_WORKERS", "0")  # pytest-xdist uses the cores
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -82,7 +82,7 @@ outers = st.deferred(
         color=st.sampled_from(Color),
         inner=st.builds(Inner, a=ints, b=st.lists(numbers).map(tuple)),
         initializer=st.sampled_from(["x", init.Zeros(), init.Constant(3.5), init.Orthogonal(math.inf)]),
-        regularizer=st.sampled_from([None, "l2", regularizers.L1(0.5), regularizers.Regularizer(1.0, 2.0)]),
+        regularizer=st.sampled_from([None, "l2", regularizers.L1(0.5), regularizers.L1L2(1.0, 2.0)]),
         activation=st.none() | st.text() | st.builds(Leaf, slope=numbers, name=st.none() | st.text()) | outers,
         name=st.none() | st.text(),
         trainable=st.booleans(),

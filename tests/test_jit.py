@@ -15,12 +15,12 @@ from numbacnn.backends.cpu import CPU
 from numbacnn.layers.leaky_relu import LeakyReLU
 
 
-def script(text, tmp_path, **environment):
+def script(text, tmp_path, timeout=300, **environment):
     """Standard output of a Python process with a cache of its own and threads."""
     file = tmp_path / "script.py"
     file.write_text(textwrap.dedent(text))
     variables = {**os.environ, "NUMBACNN_CACHE": str(tmp_path / "cache"), "NUMBACNN_SERIAL": "0", "PYTHONPATH": str(tmp_path), **environment}
-    done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, env=variables, timeout=300, check=False)
+    done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, env=variables, timeout=timeout, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
@@ -68,6 +68,8 @@ def test_the_same_bits_fresh_and_from_the_cache_and_for_one_and_two_threads(tmp_
         import numpy as np
         import numbacnn as nn
         from numbacnn import jit
+        from numbacnn.backends import cpu
+        cpu.SMALL = 0  # share out the smallest launches, too
         x = nn.Input((9, 7, 3))
         y = nn.ReLU()(nn.BatchNormalization()(nn.Conv2D(17, 3, padding="same")(x)))
         y = nn.Add()([nn.Mish()(y), nn.DepthwiseConv2D(3, padding="same")(y)])
@@ -86,6 +88,36 @@ def test_the_same_bits_fresh_and_from_the_cache_and_for_one_and_two_threads(tmp_
     assert compiled == "False" and cached == fresh
     one, _ = script(text.replace("int(sys.argv[1]) if len(sys.argv) > 1 else None", "1"), tmp_path)
     assert one == fresh
+
+
+@pytest.mark.slow
+def test_every_layer_gives_the_same_bits_for_one_and_two_threads(tmp_path):
+    text = """
+        import sys, hashlib
+        import numpy as np
+        from numbacnn import registry, testing
+        from numbacnn.backends import cpu
+        cpu.SMALL = 0
+        classes = sorted({registry.layers[n] for n in registry.layers} - {registry.layers["Input"]}, key=lambda c: c.__name__)
+        for cls in classes:
+            digests = []
+            for threads in (1, 2):
+                cpu.jit.available_threads = lambda threads=threads: threads
+                found = hashlib.sha256()
+                for layer, *shapes in cls.examples():
+                    generator = np.random.default_rng(0)
+                    weights = testing.draw_weights(layer, shapes, generator, np.float32)
+                    xs = [x.astype(np.float32) for x in testing.draw_inputs(shapes, 3, generator)]
+                    plan = testing.plan_of(layer, shapes, 3, weights, training=True)
+                    result = plan.run(xs, shares=[generator.standard_normal(plan.trace.seeds[0].shape)], clock=(1, 2))
+                    found.update(result.outputs[0].tobytes())
+                    for name in plan.trace.input_gradients: found.update(plan.input_gradient(name).tobytes())
+                    for path in plan.trace.weight_gradients: found.update(plan.weight_gradient(path).tobytes())
+                digests.append(found.hexdigest())
+            assert digests[0] == digests[1], cls.__name__
+        print(len(classes))
+    """
+    assert int(script(text, tmp_path, timeout=1500)[0]) > 40
 
 
 @jit.kernel

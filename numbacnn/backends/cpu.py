@@ -1,5 +1,6 @@
 """The CPU: arrays are NumPy arrays, weights are used where the model keeps them, a launch is a bound call."""
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -13,6 +14,15 @@ from .. import jit
 from .compilers import compile_ahead
 
 _one_at_a_time = threading.RLock()  # workqueue aborts the process when two Python threads launch at once
+
+SMALL = 1 << 16  # bytes that a launch touches below which it is sooner done by one thread than shared out
+
+
+def _alone(call: Callable[[], None], threads: int) -> None:
+    """A launch on one thread: the same bits, and no waiting for a thread that a busy neighbour keeps from its core."""
+    numba.set_num_threads(1)
+    call()
+    numba.set_num_threads(threads)
 
 
 class CPU:
@@ -57,7 +67,10 @@ class CPU:
         compile_ahead([(kernel, kernel.signature(tuple(args))) for kernel, args in launches], progress)
 
     def bind(self, kernel: jit.Kernel, args: Sequence[Any]) -> Callable[[], None]:
-        return kernel.bind(*args)
+        call = kernel.bind(*args)
+        if self.threads == 1 or sum(a.nbytes for a in args if isinstance(a, np.ndarray)) >= SMALL:
+            return call
+        return functools.partial(_alone, call, self.threads)
 
     def run(self, calls: Sequence[Callable[[], None]]) -> None:
         """Replay bound launches."""
