@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from numbacnn.errors import ConfigError
+from numbacnn.errors import ConfigError, NotFiniteError
 
-from .options import plain
+from .options import NOT_FINITE, plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +75,7 @@ class Report:
 
 
 def measure(model: Any, data: Any) -> "tuple[float, np.ndarray]":
-    """(mean loss, confusion matrix) over a data set."""
+    """(mean loss, confusion matrix) over a data set. Raises NotFiniteError where the model answers NaN."""
     import numpy as np
 
     from numbacnn.train.session import Totals
@@ -84,6 +84,8 @@ def measure(model: Any, data: Any) -> "tuple[float, np.ndarray]":
     confusion = np.zeros((count, count), np.int64)
     for x, y in data.epoch(0):
         scores = model.probabilities(model.session.evaluate((x, y), totals).outputs[0])
+        if not np.isfinite(scores).all():
+            raise NotFiniteError(NOT_FINITE)
         guesses = scores.argmax(1) if scores.shape[1] > 1 else (scores[:, 0] > 0.5).astype(int)
         np.add.at(confusion, (y, guesses), 1)
     return float(model.session.logs(totals)["loss"]), confusion
@@ -96,7 +98,7 @@ def _print(report: Report) -> None:
     from .tables import wide_console
 
     console = wide_console()
-    console.print(f"{report.images} pictures: accuracy {report.accuracy:.4f}, loss {report.loss:.4f}")
+    console.print(f"{report.images} picture{'s' * (report.images != 1)}: accuracy {report.accuracy:.4f}, loss {report.loss:.4f}")
     table = Table("class")
     for name in ("precision", "recall", "F1", "count"):
         table.add_column(name, justify="right")

@@ -70,7 +70,11 @@ def fit(ctx: click.Context, folder: Path, out: Path | None, resume: bool, force:
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
     live = not quiet and sys.stdout.isatty() and not console.is_dumb_terminal
     preparation = Preparation(folder, run, given, device, threads, _jsonable(chosen))
-    job = preparation.resume() if resume else preparation.start()
+    try:
+        job = preparation.resume() if resume else preparation.start()
+    except KeyboardInterrupt:
+        click.echo("numbacnn: stopped before training began", err=True)
+        raise
     if job.epoch >= job.settings["epochs"]:
         console.print(f"{plain(run)} has been trained for all of its {job.epoch} epochs: --epochs {job.epoch + 1} or more goes on")
         return
@@ -88,7 +92,7 @@ def fit(ctx: click.Context, folder: Path, out: Path | None, resume: bool, force:
                 job.valid,
                 epochs=job.settings["epochs"],
                 initial_epoch=job.epoch,
-                callbacks=[keeper] if quiet else [keeper, progress],
+                callbacks=[*([] if resume else [runs.Replacement(run)]), keeper, *([] if quiet else [progress])],
                 seed=job.settings["seed"],
                 schedule="one_cycle",
                 position=keeper.position,
@@ -97,7 +101,7 @@ def fit(ctx: click.Context, folder: Path, out: Path | None, resume: bool, force:
         _say_how_to_go_on(folder, run)
         raise
     except NotFiniteError as error:
-        kept = f" The last good model is {plain(run / 'model.h5')}." if (run / "model.h5").is_file() else ""
+        kept = f" The last good model is {plain(run / 'model.h5')}." if keeper.best else ""
         raise NotFiniteError(f"{error}{kept}") from None
     finally:
         model.network.progress = None
@@ -120,10 +124,10 @@ def describe(folder: Path, job: Job, console: "Console") -> None:
 
 
 def tell_skipped(job: Job, quiet: bool, told: int = 0) -> int:
-    """Name the first files that could not be read and were not told yet; returns how many are told."""
+    """Name the first files that were left out and were not told yet; returns how many are told."""
     news = job.skipped[told:]
     if news and not quiet:
-        click.echo(f"skipped {len(news)} file{'s' * (len(news) > 1)} that cannot be read:", err=True)
+        click.echo(f"skipped {len(news)} file{'s' * (len(news) > 1)}:", err=True)
         for path, reason in news[:SHOWN]:
             click.echo(f"  {plain(path)}: {reason}", err=True)
         if len(news) > SHOWN:

@@ -81,7 +81,8 @@ class Preparation:
                 )
         settings = settings | {name: self.settings[name] for name in self.given.intersection(MAY_CHANGE)}
         if settings["epochs"] < keeper.epoch:
-            raise ConfigError(f"--epochs {settings['epochs']}: {plain(self.run)} has been trained for {keeper.epoch} epochs already")
+            done = f"{plain(self.run)} has been trained for {keeper.epoch} epochs already"
+            raise ConfigError(f"--epochs {settings['epochs']}: {done}; --epochs {keeper.epoch + 1} or more goes on")
         keeper.settings, model = settings, restore(file)
         train, valid = self._data(settings, model.preprocess)
         self._same_classes(model, train, plain(self.run))
@@ -98,7 +99,12 @@ class Preparation:
         """How a model that exists wants its pictures; --size and --color must not say otherwise."""
         import numbacnn as nn
 
-        preprocess = model.preprocess or nn.Preprocess(tuple(self.settings["size"]), self.settings["color"])
+        size, color = tuple(self.settings["size"]), self.settings["color"]
+        shape = model.input_shape
+        if len(shape) == 4:
+            size = tuple(own or chosen for own, chosen in zip(shape[1:3], size, strict=True))
+            color = {1: "gray", 3: "rgb"}.get(shape[3], color)
+        preprocess = model.preprocess or nn.Preprocess(size, color)
         wanted = {"size": list(preprocess.size), "color": preprocess.color}
         for name in sorted(wanted.keys() & self.given):
             if self.settings[name] != wanted[name]:
@@ -110,7 +116,8 @@ class Preparation:
         if tuple(model.classes) != tuple(train.classes):
             unknown, missing = (sorted(set(a) - set(b)) for a, b in ((train.classes, model.classes), (model.classes, train.classes)))
             parts = [f"{what} {', '.join(names[:SHOWN])}" for what, names in (("the model does not know", unknown), ("the folder lacks", missing)) if names]
-            raise ConfigError(f"{where} and {plain(self.folder)} have different classes: {'; '.join(parts) or 'in another order'}")
+            way_out = "give a folder with the model's classes, or start a new model"
+            raise ConfigError(f"{where} and {plain(self.folder)} have different classes: {'; '.join(parts) or 'in another order'}; {way_out}")
 
 
 def _shown(value: Any) -> str:

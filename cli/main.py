@@ -62,9 +62,13 @@ def main(args: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 1 (an image failed), 2 (bad input), 3 (NaN in the loss) or 130 (Ctrl-C)."""
     try:
         return numbacnn.main(args, prog_name="numbacnn", standalone_mode=False) or 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     except click.UsageError as error:
-        see = f" See '{error.ctx.command_path} --help'." if error.ctx else ""
-        return _fail(error.format_message() + see, error.exit_code)
+        message = error.format_message()
+        stop = "" if message.endswith((".", "?", ")")) else "."
+        return _fail(message + (f"{stop} See '{error.ctx.command_path} --help'." if error.ctx else ""), error.exit_code)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except NumbacnnError as error:
@@ -74,8 +78,9 @@ def main(args: list[str] | None = None) -> int:
     except BrokenPipeError:  # `numbacnn predict … | head`: nobody reads any more, and Python must not complain when it closes stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:  # no permission, no space left, …: the message names the file
-        return _fail(str(error), NumbacnnError.exit_status)
+    except OSError as error:  # no permission, no space left, …
+        named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        return _fail(named, NumbacnnError.exit_status)
 
 
 def _fail(message: str, status: int) -> int:

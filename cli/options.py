@@ -10,6 +10,8 @@ import click
 from numbacnn import registry
 from numbacnn.errors import UnknownNameError
 
+NOT_FINITE = "the model answers NaN: its weights are spoilt; train it anew, with a smaller learning rate"
+
 
 class OneOf(click.ParamType):
     """One of a few words."""

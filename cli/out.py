@@ -48,7 +48,7 @@ def check_resumable(run: Path) -> None:
 
 
 def create(run: Path, folder: Path, numbered: bool) -> Path:
-    """Make the folder of a new run; what an earlier run left in it goes: our files, and no others.
+    """Make the folder of a new run.
 
     numbered: `run` came from `next_run`; if another process took it meanwhile, the next one is ours.
     """
@@ -58,9 +58,34 @@ def create(run: Path, folder: Path, numbered: bool) -> Path:
             break
         except FileExistsError:
             run = next_run(folder)
-    for name in OURS:
-        (run / name).unlink(missing_ok=True)
     return run
+
+
+class Replacement:
+    """A callback before RunFolder's: what an earlier run left in `run` goes when the new one has something to put in its place, and not before.
+
+    Our files go, and no others.
+    """
+
+    def __init__(self, run: Path):
+        self.run, self.done = run, False
+
+    def set_model(self, model: object) -> None: ...
+
+    def set_params(self, params: dict) -> None: ...
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.clear()
+
+    def on_train_error(self, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt):  # then there is a checkpoint
+            self.clear()
+
+    def clear(self) -> None:
+        if not self.done:
+            self.done = True
+            for name in OURS:
+                (self.run / name).unlink(missing_ok=True)
 
 
 def discard_empty(run: Path) -> None:

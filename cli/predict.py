@@ -1,6 +1,7 @@
 """`numbacnn predict`: what is on pictures, as a table or as a line of JSON each."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ import click
 
 from numbacnn.errors import DataError
 
-from .options import plain
+from .options import NOT_FINITE, plain
 
 if TYPE_CHECKING:
     from numbacnn.model import Model
@@ -68,7 +69,8 @@ def _search(path: Path) -> tuple[list[Path], DataError | None]:
 
 def _batch(model: "Model", paths: list[Path], top: int) -> Iterator[tuple[Path, Any]]:
     try:
-        yield from zip(paths, model.classify(paths, top=top), strict=True)
+        for path, found in zip(paths, model.classify(paths, top=top), strict=True):
+            yield path, found if math.isfinite(found.probability) else DataError(NOT_FINITE)
     except DataError as error:
         if len(paths) == 1:
             yield paths[0], error

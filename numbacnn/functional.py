@@ -6,7 +6,6 @@ layer object called twice shares one Handle, hence one set of weights.
 """
 
 import re
-import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -26,7 +25,8 @@ class Handle:
         self.trainable = bool(layer.trainable)
         self.specs = layer.weights(*shapes)
         self.arrays: dict[str, np.ndarray] = {}
-        self.version = 0  # counts changes of the weights: what was derived from them must then be derived again
+        self.version = 0  # counts changes of the weights from outside: what was derived from them must then be derived again
+        self.steps = 0  # counts changes by training
         self.calls: list[Call] = []
 
     def __repr__(self):
@@ -120,9 +120,6 @@ class Symbol:
         return f"<symbol {(None, *self.shape)} of {self.call.handle.name or type(self.call.handle.layer).__name__}>"
 
 
-_handles: "weakref.WeakValueDictionary[int, Handle]" = weakref.WeakValueDictionary()  # a handle keeps its layer alive, so its id is its own
-
-
 def call(layer: Any, inputs: Any) -> Symbol:
     """Call a layer on a symbol or a list of symbols."""
     symbols = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
@@ -131,16 +128,19 @@ def call(layer: Any, inputs: Any) -> Symbol:
             raise ConfigError(f"{type(layer).__name__} was called on {type(symbol).__name__}, not on a symbol: start from x = nn.Input(shape)")
     shapes = tuple(s.shape for s in symbols)
     shape = infer_shape(layer.name or type(layer).__name__, layer, shapes)
-    handle = _handles.get(id(layer))
-    if handle is None:
-        handle = _handles[id(layer)] = Handle(layer, shapes)
-    elif {n: s.shape for n, s in layer.weights(*shapes).items()} != {n: s.shape for n, s in handle.specs.items()}:
-        raise ShapeError(f"layer {handle.name or layer!r} is shared, but input shape {shapes[0]} needs other weights than {handle.input_shapes[0]}")
+    handle = layer.__dict__.get("_handle")  # no field: layers stay equal, and the weights live as long as the layer
+    if handle is None or handle.layer is not layer:  # a copy's is its original's
+        handle = Handle(layer, shapes)
+        object.__setattr__(layer, "_handle", handle)
     return recall(handle, symbols, shape)
 
 
 def recall(handle: Handle, symbols: tuple[Symbol, ...], shape: Shape, path: str = "") -> Symbol:
     """Another call of a layer that is in use already."""
+    shapes = tuple(s.shape for s in symbols)
+    if shapes != handle.input_shapes and {n: s.shape for n, s in handle.layer.weights(*shapes).items()} != {n: s.shape for n, s in handle.specs.items()}:
+        named = repr(handle.name or handle.layer)
+        raise ShapeError(f"layer {named} is shared, but input shape {shapes[0]} needs other weights than {handle.input_shapes[0]}")
     made = Call(handle, symbols, shape, path)
     handle.calls.append(made)
     return made.output
@@ -182,6 +182,12 @@ def topological(outputs: Iterable[Symbol], inputs: Iterable[Symbol]) -> list[Cal
 
 def collect(inputs: Sequence[Symbol], outputs: Sequence[Symbol], what: str = "the model") -> tuple[Graph, dict[str, Handle]]:
     """The graph between inputs and outputs, and the handle behind each owner's name. Layers without a name get one."""
+    for i, symbol in enumerate(inputs):
+        if any(symbol is other for other in inputs[:i]):
+            raise ConfigError(f"{what}: input {symbol.call.handle.name or symbol!r} is given twice")
+        if symbol.call.inputs:
+            middle = symbol.call.handle.name or symbol.call.output
+            raise ConfigError(f"a model may only start at nn.Input, not in the middle at {middle!r}: make a new nn.Input and call the layers on it")
     calls = topological(outputs, inputs)
     reached = {id(c.output) for c in calls}
     for symbol in inputs:
@@ -218,19 +224,10 @@ def collect(inputs: Sequence[Symbol], outputs: Sequence[Symbol], what: str = "th
         first.add(id(handle))
         names[id(made.output)] = name = _fresh(f"{owner}_call", {f"{owner}_call": 1}, taken) if again else owner
         taken.add(name)
-        source = id(made.output) in given
-        layer = handle.layer if not source or not made.inputs else _input_like(made)
-        nodes.append(Node(name, layer, () if source else tuple(names[id(s)] for s in made.inputs), owner, (), stream))
-        if layer is handle.layer:
-            handles[owner] = handle
+        nodes.append(Node(name, handle.layer, tuple(names[id(s)] for s in made.inputs), owner, (), stream))
+        handles[owner] = handle
     graph = Graph(tuple(nodes), tuple(names[id(s)] for s in inputs), tuple(names[id(s)] for s in outputs))
     return graph, handles
-
-
-def _input_like(made: Call) -> Any:
-    raise ConfigError(
-        f"a model may only start at nn.Input, not in the middle at {made.handle.name or made.output!r}: make a new nn.Input and call the layers on it"
-    )
 
 
 def _join(path: str, name: str) -> str:

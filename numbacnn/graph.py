@@ -67,6 +67,27 @@ class Graph:
         return shapes
 
 
+def keras_order(graph: Graph) -> list[str]:
+    """Owners as Keras sorts layers: the farther from the outputs the earlier; equally far ones as a walk from the outputs meets them."""
+    nodes = {node.name: node for node in graph.nodes}
+    met: dict[str, int] = {}  # owner -> number
+    seen: set[str] = set()
+    stack = list(reversed(graph.outputs))
+    while stack:
+        node = nodes[stack.pop()]
+        if node.name not in seen:
+            seen.add(node.name)
+            met.setdefault(node.owner, len(met))
+            stack.extend(reversed(node.inputs))
+    depth_of = dict.fromkeys(nodes, 0)
+    depths: dict[str, int] = {}  # owner -> the greatest of its calls' depths
+    for node in reversed(graph.nodes):
+        depths[node.owner] = depth = max(depth_of[node.name], depths.get(node.owner, 0))
+        for source in node.inputs:
+            depth_of[source] = max(depth_of[source], depth + 1)
+    return sorted(depths, key=lambda owner: (-depths[owner], met.get(owner, -1)))
+
+
 def infer_shape(name: str, layer: Any, inputs: tuple[Shape, ...]) -> Shape:
     """Output shape of a layer; a ShapeError that it raises is completed with the layer's name and input shape."""
     try:

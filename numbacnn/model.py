@@ -2,21 +2,22 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import registry
-from .data.arrays import as_data
+from .data.arrays import are_arrays, as_data, is_labelled
 from .data.decode import decode
 from .data.preprocess import Preprocess
 from .errors import ConfigError, DataError, ShapeError, UnknownNameError
 from .fields import build as build_fields
 from .fields import to_json
 from .functional import Handle, Symbol, collect, inline, recall, set_all
-from .graph import Shape
+from .graph import Shape, keras_order
 from .layer import Layer
 from .store import native
 from .train import loop
@@ -69,8 +70,6 @@ class Model:
         self.preprocess: Preprocess | None = None
         self.classes: tuple[str, ...] | None = None
         self.stop_training = False
-        self._session: Session | None = None
-        self._compiled: dict[str, Any] | None = None
         self._build(inputs, outputs, seed)
 
     def _build(self, inputs: Any, outputs: Any, seed: int | None) -> None:
@@ -81,6 +80,8 @@ class Model:
             if handle.specs and not handle.arrays:
                 handle.initialize(seed, index)
         self.network = Network(self.graph, self.handles)
+        self._session: Session | None = None  # those were of another graph
+        self._compiled: dict[str, Any] | None = None
 
     def __repr__(self):
         return f"<{type(self).__name__} {self.name or ''} of {len(self.handles)} layers, {self.count_params():,} parameters>"
@@ -89,8 +90,8 @@ class Model:
 
     @property
     def layers(self) -> list[Handle]:
-        """Handles of all layers, in order; they carry weights and `trainable`."""
-        return list(self.handles.values())
+        """Handles of all layers, in Keras' order; they carry weights and `trainable`."""
+        return [self.handles[owner] for owner in keras_order(self.graph)]
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Handle:
         """The handle of a layer, by name or by index."""
@@ -151,7 +152,7 @@ class Model:
             handle.trainable = bool(value)
 
     def _places(self) -> list[tuple[Handle, str]]:
-        return [(h, n) for h in self.handles.values() for n in h.order()]
+        return [(h, n) for h in self.layers for n in h.order()]
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of all weights, layer by layer; within a layer those that can be trained first (Keras' order)."""
@@ -174,14 +175,11 @@ class Model:
             if not hasattr(handle.layer, "statistics") or not handle.specs:
                 continue
             batches = [data] if isinstance(data, np.ndarray) else [batch[0] for batch in as_data(data).epoch(0)]
-            source = self.graph[owner].inputs[0]
-            before = Model(self._inputs, self._symbol(source)) if source not in self.graph.inputs else None
-            seen = np.concatenate([before.predict(b) if before else self.network.inputs(b)[0] for b in batches])
+            before = Network(replace(self.graph, outputs=self.graph[owner].inputs), self.handles)
+            before.backend = self.network.backend
+            seen = np.concatenate([before.predict(before.inputs(b), 32)[0] for b in batches])
             for name, value in handle.layer.statistics(seen).items():
                 handle.put(name, value)
-
-    def _symbol(self, node: str) -> Symbol:
-        return self.handles[self.graph[node].owner].output
 
     # ---- training
 
@@ -270,18 +268,17 @@ class Model:
         position  where an interrupted epoch goes on: `model.position` of then (`numbacnn fit --resume` does this)
         """
         session = self.session
-        arrays = isinstance(x, (np.ndarray, dict)) or (isinstance(x, list) and x and isinstance(x[0], np.ndarray))
-        if not arrays and y is not None:
+        if not are_arrays(x) and y is not None:
             if validation_data is not None:
                 raise ConfigError("validation was given twice: as the second argument and as validation_data")
             validation_data, y = y, None
         data = as_data(x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, seed=seed, steps=steps_per_epoch)
         valid = None
-        if isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3) and isinstance(validation_data[0], (np.ndarray, list, dict)):
+        if is_labelled(validation_data):
             valid = as_data(*validation_data, batch_size=batch_size)
         elif validation_data is not None:
             valid = as_data(validation_data)
-        self._learn_from(data)
+        self._learn_from(x)
         return loop.fit(
             self,
             session,
@@ -311,7 +308,6 @@ class Model:
         """One step on one batch; returns {"loss": …, metrics} of that batch."""
         totals = Totals()
         self.session.train((x, y) if sample_weight is None else (x, y, sample_weight), totals, class_weight)
-        self.network.touch()
         return self.session.logs(totals)
 
     def evaluate(self, x: Any, y: Any = None, batch_size: int = 32, sample_weight: Any = None) -> dict[str, float]:
@@ -331,12 +327,7 @@ class Model:
             x = np.asarray(x, np.float32)
             x = x[None] if x.ndim == len(self._inputs[0].shape) else x
         xs = self.network.inputs(x)
-        parts: list[list[np.ndarray]] = []
-        for at in range(0, len(xs[0]), batch_size):
-            batch = [a[at : at + batch_size] for a in xs]
-            with self.network.lock:
-                parts.append(self.network.plan("predict", batch).run(batch).outputs)
-        outputs = [np.concatenate(p) if len(p) > 1 else p[0] for p in zip(*parts, strict=True)]
+        outputs = self.network.predict(xs, batch_size)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def predict_on_batch(self, x: Any) -> Any:
@@ -472,22 +463,25 @@ class Sequential(Model):
 
     compile.__doc__ = Model.compile.__doc__
 
-    def _see(self, x: Any) -> None:
-        if "graph" not in self.__dict__:
-            x = x if isinstance(x, np.ndarray) else next(iter(as_data(x).epoch(0)))[0]
+    def _see(self, x: Any) -> Any:
+        """Build the model for x where it is not built yet; gives x back, whole."""
+        if "graph" in self.__dict__:
+            return x
+        if are_arrays(x):
             self.build(np.shape(x))
+            return x
+        first = next(iter(as_data(x).epoch(0)))
+        self.build(np.shape(first[0]))
+        return chain([first], x) if isinstance(x, Iterator) else x
 
     def fit(self, x: Any, *args: Any, **options: Any) -> dict[str, list]:
-        self._see(x)
-        return super().fit(x, *args, **options)
+        return super().fit(self._see(x), *args, **options)
 
     def train_on_batch(self, x: Any, *args: Any, **options: Any) -> dict[str, float]:
-        self._see(x)
-        return super().train_on_batch(x, *args, **options)
+        return super().train_on_batch(self._see(x), *args, **options)
 
     def evaluate(self, x: Any, *args: Any, **options: Any) -> dict[str, float]:
-        self._see(x)
-        return super().evaluate(x, *args, **options)
+        return super().evaluate(self._see(x), *args, **options)
 
     def predict(self, x: Any, batch_size: int = 32) -> Any:
         self._see(np.asarray(x, np.float32) if not isinstance(x, np.ndarray) else x)

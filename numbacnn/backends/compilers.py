@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from .. import jit
 
@@ -60,7 +61,8 @@ def compile_ahead(wanted: list[tuple[jit.Kernel, tuple]], progress: Callable[[in
                     jit.statistics.compiled += size * (answer == b"done\n")
                     if progress:
                         progress(done, total, name)
-            process.stdin.close()
+            with suppress(OSError):  # what a dead worker did not take
+                process.stdin.close()
 
     threads = [threading.Thread(target=feed, daemon=True) for _ in range(count)]
     for thread in threads:

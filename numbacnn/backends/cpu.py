@@ -11,6 +11,7 @@ import numba
 import numpy as np
 
 from .. import jit
+from ..errors import ConfigError
 from .compilers import compile_ahead
 
 _one_at_a_time = threading.RLock()  # workqueue aborts the process when two Python threads launch at once
@@ -31,6 +32,8 @@ class CPU:
     name = "cpu"
 
     def __init__(self, threads: int | None = None):
+        if threads is not None and threads < 0:
+            raise ConfigError(f"threads={threads} must be at least 1 (0 or None: all cores)")
         self.threads = min(threads or jit.available_threads(), numba.config.NUMBA_NUM_THREADS)
         self.workspaces = numba.config.NUMBA_NUM_THREADS  # numba.get_thread_id() stays below this
 

@@ -79,7 +79,7 @@ class IterableData:
 
 def as_data(x: Any, y: Any = None, sample_weight: Any = None, *, batch_size: int = 32, shuffle: bool = False, seed: int = 0, steps: int | None = None) -> Any:
     """What fit and evaluate were given, as something with `epoch(number)` and a length in batches (0: unknown)."""
-    if isinstance(x, np.ndarray) or y is not None or (isinstance(x, (list, tuple)) and x and not isinstance(x[0], (tuple, list))):
+    if y is not None or are_arrays(x):
         if y is None:
             raise DataError("x is an array, so y is needed too: fit(x, y, …)")
         data = ArrayData(x, y, sample_weight, batch_size, shuffle, seed)
@@ -93,10 +93,33 @@ def as_data(x: Any, y: Any = None, sample_weight: Any = None, *, batch_size: int
     return IterableData(x, steps)
 
 
+def are_arrays(x: Any) -> bool:
+    """Whether x is data itself (an array, a list of numbers, several inputs in a list, tuple or dict), rather than an iterable of batches."""
+    if isinstance(x, dict) or _is_array(x):
+        return True
+    if not isinstance(x, (list, tuple)) or not x:
+        return False
+    first = x[0]
+    while isinstance(first, list) and first:
+        if _is_array(first[0]):
+            return False  # [[x, y], …]
+        first = first[0]
+    return _is_array(first) or isinstance(first, (int, float))
+
+
+def is_labelled(value: Any) -> bool:
+    """Whether a value is (x, y) or (x, y, sample_weight), rather than a list of such batches."""
+    return isinstance(value, (tuple, list)) and len(value) in (2, 3) and are_arrays(value[0]) and not all(isinstance(v, tuple) for v in value)
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "__array__")
+
+
 def _arrays(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: np.asarray(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)) and value and isinstance(value[0], np.ndarray):
+    if isinstance(value, (list, tuple)) and value and _is_array(value[0]) and np.ndim(value[0]):
         return [np.asarray(v) for v in value]
     return np.asarray(value)
 

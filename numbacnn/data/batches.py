@@ -226,7 +226,8 @@ def image_folder(
     all_train, all_valid = find_splits(path)
     train, skipped = _readable(all_train)
     if empty := [c for i, c in enumerate(train.classes) if i not in train.labels]:
-        bad, reason = next((p, r) for p, r in skipped if train.classes.index(empty[0]) == all_train.labels[all_train.paths.index(p)])
+        labels = dict(zip(all_train.paths, all_train.labels, strict=True))
+        bad, reason = next((p, r) for p, r in skipped if labels.get(p) == train.classes.index(empty[0]))
         raise DataError(f"class {empty[0]!r} has no image that can be read, for example {bad}: {reason}")
     held, held_skipped = (None, []) if all_valid is None else _readable(all_valid)
     if held is None and valid:
@@ -249,10 +250,11 @@ def evaluation_folder(path: str | os.PathLike, classes: Sequence[str], preproces
 
 
 def _readable(images: Images) -> tuple[Images, list[tuple[Path, str]]]:
-    """The images whose header can be read, and (path, reason) of the others."""
+    """The images whose header can be read, and (path, reason) of all other files, images by name first."""
     with workers() as pool:
         reasons = list(pool.map(check, images.paths))
     skipped = [(p, r) for p, r in zip(images.paths, reasons, strict=True) if r is not None]
     if len(skipped) == len(images.paths):
         raise DataError(f"none of {len(skipped)} files can be read as an image; the first one: {skipped[0][0]}: {skipped[0][1]}")
+    skipped += [(p, f"not named like an image ({p.suffix or 'no extension'})") for p in images.others]
     return images.select([i for i, r in enumerate(reasons) if r is None]), skipped

@@ -10,15 +10,17 @@ from ..errors import DataError, UnknownNameError
 _NAMES = "png apng jpg jpeg jpe jfif gif bmp dib webp tif tiff ppm pgm pbm pnm jp2 j2k avif avifs tga pcx ico sgi qoi dds"
 EXTENSIONS = frozenset(f".{name}" for name in _NAMES.split())
 VALID = ("valid", "val", "validation")
+SYSTEMS = ("__MACOSX", "Thumbs.db", "desktop.ini")  # operating systems put them there, unasked
 
 
 @dataclass(frozen=True)
 class Images:
-    """Image files and the number of the class of each."""
+    """Image files and the number of the class of each. others: files beside them that are not named like images."""
 
     classes: tuple[str, ...]
     paths: list[Path] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
 
     def select(self, indices: Sequence[int]) -> "Images":
         """Those at `indices`, with all classes."""
@@ -28,7 +30,7 @@ class Images:
 def find_splits(folder: str | os.PathLike) -> tuple[Images, Images | None]:
     """(train, valid) of a folder that holds a folder a class, or train/ and valid/ of those; valid is None where the folder has no valid/.
 
-    Class folders are sorted by name, files by path below them; hidden ones and __MACOSX are left out.
+    Class folders are sorted by name, files by path below them; hidden ones and those of operating systems are left out.
     Raises DataError: no such folder, an empty one, one class only, a class without images, classes in valid/ that train/ lacks.
     """
     folder, splits = _layout(folder)
@@ -60,11 +62,10 @@ def find_labelled(folder: Path, classes: Sequence[str]) -> Images:
     classes = tuple(classes)
     found = Images(classes)
     for sub in _folders(folder):
-        paths = find_images(sub)
         if sub.name in classes:
-            _add(found, paths, classes.index(sub.name))
-        elif paths:
-            raise DataError(f"{sub}: {UnknownNameError('class', sub.name, classes)}")
+            _add(found, sub, classes.index(sub.name))
+        elif find_images(sub):
+            raise DataError(f"{sub}: {UnknownNameError('class', sub.name, classes)}: rename the folder, or take it away")
     if not found.paths:
         raise DataError(f"{folder} has no images in folders named like the classes ({', '.join(classes)}): make a folder a class and put its images there")
     return found
@@ -72,9 +73,7 @@ def find_labelled(folder: Path, classes: Sequence[str]) -> Images:
 
 def find_images(folder: Path) -> list[Path]:
     """Image files at any depth, by extension, in a fixed order. Links to folders are followed, each folder once and never upwards."""
-    above = [folder.resolve(), *folder.resolve().parents]
-    seen = {_identity(p) for p in above}
-    return list(_walk(folder, seen))
+    return [p for p in _find_files(folder) if is_image(p)]
 
 
 def is_image(path: Path) -> bool:
@@ -82,14 +81,18 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in EXTENSIONS and not _hidden(path.name)
 
 
+def _find_files(folder: Path) -> list[Path]:
+    above = [folder.resolve(), *folder.resolve().parents]
+    return list(_walk(folder, {_identity(p) for p in above}))
+
+
 def _walk(folder: Path, seen: set) -> Iterator[Path]:
     for path in _entries(folder):
-        if path.is_dir():
-            if (identity := _identity(path)) not in seen:
-                seen.add(identity)
-                yield from _walk(path, seen)
-        elif is_image(path):
+        if not path.is_dir():
             yield path
+        elif (identity := _identity(path)) not in seen:
+            seen.add(identity)
+            yield from _walk(path, seen)
 
 
 def _layout(folder: str | os.PathLike, classes: Sequence[str] = ()) -> tuple[Path, dict[str, Path]]:
@@ -128,16 +131,19 @@ def _training_images(folder: Path) -> Images:
         raise DataError(f"{folder} has one class only, {subs[0].name!r}: to tell images apart takes at least two class folders")
     found = Images(tuple(s.name for s in subs))
     for label, sub in enumerate(subs):
-        paths = find_images(sub)
-        if not paths:
+        if not _add(found, sub, label):
             raise DataError(f"class {sub.name!r} has no images: put some into {sub}, or remove that folder")
-        _add(found, paths, label)
     return found
 
 
-def _add(images: Images, paths: list[Path], label: int) -> None:
-    images.paths.extend(paths)
-    images.labels.extend([label] * len(paths))
+def _add(images: Images, folder: Path, label: int) -> int:
+    """Add the files of a class folder; returns how many images there were."""
+    before = len(images.paths)
+    for path in _find_files(folder):
+        (images.paths if is_image(path) else images.others).append(path)
+    count = len(images.paths) - before
+    images.labels.extend([label] * count)
+    return count
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -152,7 +158,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+    return name.startswith(".") or name in SYSTEMS
 
 
 def _identity(path: Path) -> tuple[int, int]:

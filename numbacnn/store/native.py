@@ -168,7 +168,7 @@ def read(path: str | os.PathLike) -> ModelFile:
     """Read and check a file. Whatever is wrong with it is a FileError that names file, place and the way out."""
     with SafeFile(path) as file:
         if file.attribute("/", "format") != FORMAT:
-            raise file.fail("is an HDF5 file, but not one that numbacnn wrote")
+            raise file.fail("is an HDF5 file, but not one that numbacnn wrote: give its model.h5 or checkpoint.h5")
         version = file.attribute("/", "version")
         if version != VERSION:
             raise file.fail(f"has format {version!r}, this numbacnn reads format {VERSION}: upgrade numbacnn")

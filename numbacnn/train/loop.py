@@ -39,7 +39,7 @@ def fit(
     model.stop_training = False
     calls.on_train_begin({})
     where = "before the first epoch"
-    snapshot = model.get_weights()
+    good = model.get_weights(), session.state(), session.step
     interrupt = _Interrupt()
     try:
         for epoch in range(initial_epoch, epochs):
@@ -66,7 +66,6 @@ def fit(
                 if interrupt.pressed:
                     model.position = {"epoch": epoch, "batch": batch + 1, "totals": totals.to_json()}
                     raise KeyboardInterrupt
-            session.network.touch()
             trained = time.perf_counter() - start
             row: dict[str, Any] = {"epoch": epoch + 1}
             row |= {f"train_{k}": v for k, v in session.logs(totals).items()}
@@ -80,7 +79,7 @@ def fit(
             row["images_per_second"] = (totals.samples - before) / trained
             for column, value in row.items():
                 history.setdefault(column, []).append(value)
-            snapshot = model.get_weights()
+            good = model.get_weights(), session.state(), session.step
             model.position = {"epoch": epoch + 1, "batch": 0, "totals": None}
             calls.on_epoch_end(epoch, row)
             if interrupt.pressed:
@@ -88,12 +87,13 @@ def fit(
             if model.stop_training:
                 break
     except NotFiniteError as error:
-        model.set_weights(snapshot)
+        weights, state, session.step = good
+        model.set_weights(weights)
+        session.restore(state)
         located = NotFiniteError(f"training stopped {where}: {error} The weights are those of the last good epoch.")
         calls.on_train_error(located)
         raise located from None
     except BaseException as error:
-        session.network.touch()
         calls.on_train_error(error)
         raise
     finally:

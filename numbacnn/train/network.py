@@ -38,14 +38,15 @@ class Network:
         """Owners whose weights are trained."""
         return frozenset(owner for owner, h in self.handles.items() if h.trainable)
 
-    def version(self) -> int:
-        """Grows whenever any weight changes."""
-        return sum(h.version for h in self.handles.values())
+    def version(self, training: bool = False) -> int:
+        """Grows whenever any weight changes that a plan may derive something from; a training plan knows what it changes itself."""
+        return sum(h.version + (0 if training and h.trainable else h.steps) for h in self.handles.values())
 
     def touch(self) -> None:
-        """Weights were changed in place (by training): whatever was derived from them is stale."""
+        """Weights were changed in place by a step of training: whatever other plans derived from them is stale."""
         for h in self.handles.values():
-            h.version += 1
+            if h.trainable:
+                h.steps += 1
 
     def use(self, device: str, threads: int | None = None) -> None:
         """Run on another device or with another number of threads; plans are made anew."""
@@ -61,9 +62,9 @@ class Network:
     def plan(self, kind: str, xs: Sequence[np.ndarray], **options: Any) -> Plan:
         """The plan for inputs of these shapes; `kind` tells plans with different options apart."""
         homes = tuple(id(a) for h in self.handles.values() for a in h.arrays.values())
-        key = (kind, len(xs[0]), tuple(x.shape[1:] for x in xs), hash(homes), self.trainable() if options.get("training") else None)
+        key = (kind, len(xs[0]), tuple(x.shape[1:] for x in xs), hash(homes), self.trainable() if options else None)
         found = self._plans.pop(key, None)
-        version = self.version()
+        version = self.version(bool(options.get("training")))
         if found is None:
             shapes = dict(zip(self.graph.inputs, (x.shape[1:] for x in xs), strict=True))
             found = (
@@ -78,6 +79,15 @@ class Network:
             self._plans.popitem(last=False)
         return plan
 
+    def predict(self, xs: Sequence[np.ndarray], batch_size: int) -> list[np.ndarray]:
+        """Each output for all samples, batch by batch; the arrays are the caller's own."""
+        parts = []
+        for at in range(0, len(xs[0]), batch_size):
+            batch = [a[at : at + batch_size] for a in xs]
+            with self.lock:
+                parts.append(self.plan("predict", batch).run(batch).outputs)
+        return [np.concatenate(p) if len(p) > 1 else p[0] for p in zip(*parts, strict=True)]
+
     def inputs(self, x: Any) -> list[np.ndarray]:
         """What users give as x, as one float32 array for each input, checked against the graph."""
         names = self.graph.inputs
@@ -86,7 +96,8 @@ class Network:
             if missing or len(x) != len(names):
                 raise ShapeError(f"the model's inputs are {', '.join(names)}; given: {', '.join(map(str, x))}")
             x = [x[n] for n in names]
-        given = list(x) if isinstance(x, (list, tuple)) and len(names) > 1 else [x]
+        several = isinstance(x, (list, tuple)) and (len(names) > 1 or (len(x) == 1 and np.ndim(x[0]) > len(self.graph[names[0]].layer.shape)))
+        given = list(x) if several else [x]
         if len(given) != len(names):
             raise ShapeError(f"the model has {len(names)} inputs ({', '.join(names)}), {len(given)} were given")
         arrays = [np.asarray(a, np.float32) for a in given]

@@ -52,7 +52,8 @@ class Session:
         self.factor = 1.0  # what a schedule multiplies all learning rates by
         self.step, self.seed = 0, 0
         self.flat: Flat | None = None
-        self.saved: dict[tuple[str, str], np.ndarray] = {}  # (slot, path of the weight) -> state that waits for memory
+        self.saved: dict[tuple[str, str], np.ndarray] = {}  # (slot, path of the weight) -> state of weights that are not trained now
+        self.names = [self._names(i, own) for i, own in enumerate(metrics)]
         for output, loss, link in zip(network.graph.outputs, losses, network.links, strict=True):
             if loss is not None and loss.link and link and link != loss.link:
                 raise ConfigError(
@@ -73,6 +74,7 @@ class Session:
             if not self._add(totals, result, targets, weights, shares):
                 raise NotFiniteError(self.diagnose(xs, targets, shares))
             self.step += 1
+            self.network.touch()
 
     def warm(self, shape: tuple[int, ...]) -> None:
         """Make the plan of a training step for batches of this shape, so that its kernels are there when the first batch is."""
@@ -97,23 +99,37 @@ class Session:
         """Lay the trained weights side by side with the optimizer's state."""
         if self.flat is not None and self.network.in_place(self.flat):
             return
-        if self.flat is not None:
-            self.adopt(*self.export())
+        self.saved = self.state()
         self.flat = self.network.flatten(self.groups, len(self.learning_rates), self.optimizer.slots)
         if not self.flat.layout.segments:
             raise ConfigError("no weight can be trained: every layer with weights is frozen (set layer.trainable = True)")
         for segment in self.flat.layout.segments:
             for slot, flat in self.flat.slots.items():
-                value = self.saved.get((slot, segment.path))
+                value = self.saved.pop((slot, segment.path), None)
                 if value is not None and value.size == segment.stop - segment.start:
                     flat[segment.start : segment.stop] = value
-        self.saved = {}
+
+    def state(self) -> dict[tuple[str, str], np.ndarray]:
+        """A copy of the optimizer's state: (slot, path of the weight) -> its flat array; of frozen weights, too, as it was when they were trained."""
+        state = dict(self.saved)
+        for segment in self.flat.layout.segments if self.flat else ():
+            state |= {(slot, segment.path): flat[segment.start : segment.stop].copy() for slot, flat in self.flat.slots.items()}
+        return state
+
+    def restore(self, state: dict[tuple[str, str], np.ndarray]) -> None:
+        """Go on from a `state`."""
+        self.saved = dict(state)
+        for segment in self.flat.layout.segments if self.flat else ():
+            for slot, flat in self.flat.slots.items():
+                flat[segment.start : segment.stop] = self.saved.pop((slot, segment.path), 0)
 
     def export(self) -> tuple[dict[str, np.ndarray], list]:
         """The optimizer's state for a file: {slot: flat array}, and where each weight lies in them as [path, start, stop]."""
-        if self.flat is None:
-            return {}, []
-        return {n: a.copy() for n, a in self.flat.slots.items()}, [[s.path, s.start, s.stop] for s in self.flat.layout.segments]
+        state = self.state()
+        paths = list(dict.fromkeys(path for _, path in state))
+        slots = {slot: np.concatenate([state[slot, path] for path in paths]) for slot in dict.fromkeys(slot for slot, _ in state)}
+        stops = np.cumsum([next(a.size for (_, p), a in state.items() if p == path) for path in paths]).tolist()
+        return slots, [[path, start, stop] for path, start, stop in zip(paths, [0, *stops], stops, strict=False)]
 
     def adopt(self, slots: dict[str, np.ndarray], places: list) -> None:
         """Keep state from `export` for the weights that will be trained."""
@@ -167,12 +183,10 @@ class Session:
     # ---- sums
 
     def _add(self, totals: Totals, result: Any, targets: list, weights: list, shares: list) -> bool:
-        """Add a batch's result to the sums; False where its loss is not finite."""
+        """Add a batch's result to the sums; whether its loss is finite."""
         n = len(result.outputs[0])
         each = np.array([0.0 if loss is None else float((loss.astype(np.float64) * s).sum()) for loss, s in zip(result.losses, shares, strict=True)])
         loss = float(each.sum()) + result.penalty
-        if not np.isfinite(loss):
-            return False
         totals.samples += n
         totals.loss += loss * n
         totals.losses = (totals.losses if len(totals.losses) else np.zeros(len(each))) + each * n
@@ -181,15 +195,18 @@ class Session:
                 continue
             loss_of, link = self.losses[i], self.network.links[i]
             prediction = output if link or not loss_of.link else loss_of.activate(output)
-            for metric in self.metrics[i]:
-                key = self._key(i, metric.name)
+            for metric, key in zip(self.metrics[i], self.names[i], strict=True):
                 counted = metric.count(target, prediction, weights[i], loss_of.link or link)
                 totals.counts[key] = totals.counts.get(key, 0) + counted
-        return True
+        return bool(np.isfinite(loss))
 
-    def _key(self, output: int, metric: str) -> str:
-        names = self.network.graph.outputs
-        return metric if len(names) == 1 else f"{names[output]}_{metric}"
+    def _names(self, output: int, metrics: list) -> list[str]:
+        """What columns call an output's metrics: several of one name become name, name_1, …, as in Keras."""
+        outputs, names = self.network.graph.outputs, []
+        for metric in metrics:
+            base = metric.name if len(outputs) == 1 else f"{outputs[output]}_{metric.name}"
+            names.append(next(n for i in range(len(metrics)) if (n := f"{base}_{i}" if i else base) not in names))
+        return names
 
     def logs(self, totals: Totals) -> dict[str, float]:
         """Loss and metrics of the batches summed so far."""
@@ -197,11 +214,13 @@ class Session:
         logs = {"loss": totals.loss / n}
         if len(self.losses) > 1:
             logs |= {
-                f"{name}_loss": value / n for name, value, loss in zip(self.network.graph.outputs, totals.losses, self.losses, strict=False) if loss is not None
+                f"{name}_loss": float(value / n)
+                for name, value, loss in zip(self.network.graph.outputs, totals.losses, self.losses, strict=False)
+                if loss is not None
             }
-        for i, metrics in enumerate(self.metrics):
-            for metric in metrics:
-                if (key := self._key(i, metric.name)) in totals.counts:
+        for metrics, names in zip(self.metrics, self.names, strict=True):
+            for metric, key in zip(metrics, names, strict=True):
+                if key in totals.counts:
                     logs[key] = metric.result(totals.counts[key])
         return logs
 

@@ -8,6 +8,8 @@ import pytest
 from numbacnn_cli.main import main
 from PIL import Image
 
+import numbacnn as nn
+
 
 @dataclass(frozen=True)
 class Done:
@@ -55,3 +57,12 @@ def trained(tmp_path_factory) -> tuple[Path, Path]:
     folder = write_images(root / "pictures", {"dark": 8, "middle": 8, "bright": 8})
     assert main(["fit", str(folder), "--out", str(root / "run"), "--size", "8", "--epochs", "2", "--batch-size", "8", "--quiet"]) == 0
     return root / "run", folder
+
+
+@pytest.fixture
+def spoilt(trained, tmp_path) -> Path:
+    """A model file whose last layer's weights are NaN."""
+    model = nn.load(trained[0])
+    model.set_weights([*model.get_weights()[:-1], np.full_like(model.get_weights()[-1], np.nan)])
+    model.save(tmp_path / "spoilt.h5")
+    return tmp_path / "spoilt.h5"

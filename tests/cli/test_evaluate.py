@@ -42,7 +42,7 @@ def test_tables(numbacnn, trained, tmp_path):
     (tmp_path / "test" / "dark" / "b.png").write_bytes(b"no picture")
     done = numbacnn("evaluate", run, tmp_path)
     assert done.status == 0
-    assert done.out.startswith("1 pictures: accuracy ")
+    assert done.out.startswith("1 picture: accuracy ")
     assert "precision" in done.out
     assert "is \\ taken for" in done.out
     assert "skipped" in done.err
@@ -55,3 +55,10 @@ def test_classes_that_the_model_does_not_know(numbacnn, trained, tmp_path):
     done = numbacnn("evaluate", trained[0], "letters")
     assert done.status == 2
     assert "did you mean 'dark'?" in done.err
+    assert "rename the folder" in done.err
+
+
+def test_a_model_that_answers_nan(numbacnn, spoilt, trained):
+    done = numbacnn("evaluate", spoilt, trained[1], "--json")
+    assert (done.status, done.out) == (3, "")
+    assert "the model answers NaN" in done.err

@@ -23,7 +23,7 @@ def history(run: Path) -> list[dict[str, str]]:
 
 def test_a_run_and_its_files(numbacnn, pictures, tmp_path):
     done = numbacnn("fit", "pictures", *TINY)
-    assert (done.status, done.err.splitlines()[0]) == (0, "skipped 1 file that cannot be read:")
+    assert (done.status, done.err.splitlines()[0]) == (0, "skipped 1 file:")
     assert "broken.png" in done.err
     lines = done.out.splitlines()
     assert lines[0] == "pictures: 3 classes, 18 images to train, 6 to validate; 8x8 rgb"
@@ -57,6 +57,21 @@ def test_a_folder_in_use_is_left_alone(numbacnn, pictures, tmp_path):
     assert numbacnn("fit", "pictures", "--out", run, *TINY, "--force").status == 0
     assert (run / "thesis.tex").read_text() == "years of work"
     assert (run / "model.h5").exists()
+
+
+def test_force_loses_nothing_before_there_is_something_new(numbacnn, pictures, tmp_path):
+    run = tmp_path / "run"
+    assert numbacnn("fit", "pictures", "--out", run, *TINY, "--quiet").status == 0
+    before = {p.name: p.read_bytes() for p in run.iterdir()}
+    for wrong, status in ((["--loss", "mse"], 2), (["--lr", "1e38", "--epochs", "1", "--batch-size", "1", "--optimizer", "SGD"], 3)):
+        done = numbacnn("fit", "pictures", "--out", run, *TINY, *wrong, "--force")
+        assert done.status == status, done.err
+        assert {p.name: p.read_bytes() for p in run.iterdir()} == before
+        assert "last good model is" not in done.err
+    assert numbacnn("fit", "pictures", "--out", run, *TINY, "--seed", "1", "--valid", "0", "--force").status == 0
+    assert sorted(p.name for p in run.iterdir()) == sorted(before)
+    assert [r["valid_loss"] for r in history(run)] == ["", ""]
+    assert (run / "model.h5").read_bytes() != before["model.h5"]
 
 
 def test_more_epochs_than_at_first(numbacnn, pictures, tmp_path):
@@ -93,6 +108,15 @@ def test_going_on_from_a_model_file(numbacnn, trained, tmp_path):
     done = numbacnn("fit", "letters", "--model", run / "model.h5", "--out", "other")
     assert done.status == 2
     assert "have different classes: the model does not know a, b; the folder lacks bright, dark, middle" in done.err
+
+
+def test_going_on_from_a_model_that_says_nothing_of_images(numbacnn, pictures, tmp_path):
+    nn.Sequential([nn.Input((8, 12, 1)), nn.Flatten(), nn.Dense(3)]).save(tmp_path / "plain.h5")
+    done = numbacnn("fit", "pictures", "--model", "plain.h5", "--out", "run", "--epochs", "1")
+    assert done.status == 0, done.err
+    assert "8x12 gray" in done.out
+    done = numbacnn("fit", "pictures", "--model", "plain.h5", "--out", "other", "--size", "16")
+    assert (done.status, done.err) == (2, "numbacnn: --size 16x16: plain.h5 takes pictures of 8x12 gray; leave out --size\n")
 
 
 def test_a_truncated_model_file(numbacnn, trained, tmp_path):
@@ -155,6 +179,16 @@ def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(numbacnn, pictures, t
     assert [[r[c] for c in exact] for r in parts] == [[r[c] for c in exact] for r in whole], "as if it had never been stopped"
     for x, y in zip(*(nn.load(tmp_path / run / "checkpoint.h5").get_weights() for run in ("whole", "a run")), strict=True):
         assert np.array_equal(x, y)
+
+
+def test_ctrl_c_before_training(numbacnn, pictures, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(nn, "image_folder", stop)
+    done = numbacnn("fit", "pictures", *TINY)
+    assert (done.status, done.err.split("\n")[0]) == (130, "numbacnn: stopped before training began")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_gray_pictures_and_oblong_sizes(numbacnn, pictures, tmp_path):

@@ -68,7 +68,7 @@ def test_every_option_has_help(name, numbacnn):
         (["fit", "x", "--device", "gpu"], "unknown device 'gpu'"),
         (["fit", "x", "--device", "cuda"], "use device='cpu'"),
         (["fit", "x", "--size", "0"], "'0' is no size"),
-        (["fit", "x", "--lr", "nan"], "'nan' must be a number above 0"),
+        (["fit", "x", "--lr", "nan"], "'nan' must be a number above 0. See 'numbacnn fit --help'."),
         (["fit", "x", "--valid", "1"], "'1' must be a number at least 0 and below 1"),
         (["fit", "x", "--resume", "--force"], "give one of them"),
         (["fit", "x", "--resume"], "has a checkpoint"),
@@ -84,6 +84,20 @@ def test_bad_input_is_one_line_on_stderr_and_status_2(args, said, numbacnn):
     assert said in done.err
     assert done.err.startswith("numbacnn: ")
     assert done.err.count("\n") == 1
+
+
+def test_no_command_shows_the_help(numbacnn):
+    done = numbacnn()
+    assert (done.status, done.out) == (2, "")
+    assert done.err == numbacnn("--help").out
+
+
+def test_an_error_of_the_system_names_the_file(numbacnn, monkeypatch):
+    def fail(*_):
+        raise PermissionError(13, "Permission denied", "/root/run")
+
+    monkeypatch.setattr(module.Commands, "get_command", fail)
+    assert numbacnn("layers").err == "numbacnn: /root/run: Permission denied\n"
 
 
 def test_nothing_is_left_behind_by_bad_input(numbacnn, tmp_path):

@@ -62,9 +62,17 @@ def test_a_file_is_no_folder():
 def test_force_removes_only_our_files():
     run = fill("run", *out.OURS, "thesis.tex")
     assert out.create(run, PETS, numbered=False) == run
+    replacement = out.Replacement(run)
+    replacement.on_train_error(ValueError())
+    assert len(list(run.iterdir())) == 5
+    replacement.on_epoch_end(0)
     assert [p.name for p in run.iterdir()] == ["thesis.tex"]
     out.discard_empty(run)
     assert run.exists()
+    fill("run", *out.OURS)
+    replacement.on_epoch_end(1)
+    replacement.on_train_error(KeyboardInterrupt())
+    assert len(list(run.iterdir())) == 5, "those are the new run's"
 
 
 def test_two_runs_at_once_get_two_folders():

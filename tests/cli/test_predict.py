@@ -68,3 +68,11 @@ def test_a_folder_that_is_no_run(numbacnn, trained, tmp_path):
     done = numbacnn("predict", "empty", trained[1])
     assert done.status == 2
     assert "holds no model.h5" in done.err
+
+
+def test_nan_is_no_answer(numbacnn, spoilt, trained):
+    done = numbacnn("predict", spoilt, trained[1] / "dark" / "00.png", "--json")
+    (found,) = lines(done.out)
+    assert done.status == 1
+    assert list(found) == ["path", "error"]
+    assert "the model answers NaN" in found["error"]

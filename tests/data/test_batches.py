@@ -128,7 +128,17 @@ def test_unreadable_images_are_left_out_and_listed(folder, memory):
     assert [len(y) for _, y in train.epoch(1)] == [4] * 8
 
 
+def test_files_not_named_like_images_are_listed(folder):
+    (folder / "a" / "notes.txt").write_text("a note")
+    (folder / "c" / "LICENSE").write_text("free")
+    expected = [("notes.txt", "not named like an image (.txt)"), ("LICENSE", "not named like an image (no extension)")]
+    train, _ = image_folder(folder, size=8)
+    assert [(p.name, reason) for p, reason in train.skipped] == expected
+    assert [(p.name, reason) for p, reason in evaluation_folder(folder, train.classes, Preprocess(8)).skipped] == expected
+
+
 def test_nothing_readable(folder):
+    (folder / "b" / "notes.txt").write_text("a note")
     for path in folder.glob("b/*"):
         path.write_bytes(b"no image")
     with pytest.raises(DataError, match=r"class 'b' has no image that can be read, for example .*b.0.png: not an image"):

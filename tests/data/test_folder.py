@@ -19,11 +19,12 @@ def names(images):
 
 
 def test_a_folder_a_class(tmp_path):
-    fill(tmp_path, "dog/b.PNG", "dog/deep/er/a.jpeg", "cat/z.WebP", "cat/notes.txt", "cat/.hidden.png", ".git/x.png", "__MACOSX/y.png", "readme.md")
+    fill(tmp_path, "dog/b.PNG", "dog/deep/er/a.jpeg", "cat/z.WebP", "cat/notes.txt", "cat/.x.png", "cat/Thumbs.db", ".git/x.png", "__MACOSX/y.png", "readme")
     train, valid = find_splits(tmp_path)
     assert valid is None
     assert train.classes == ("cat", "dog")
     assert names(train) == [("cat", "z.WebP"), ("dog", "b.PNG"), ("dog", "a.jpeg")]
+    assert [p.name for p in train.others] == ["notes.txt"]
 
 
 @pytest.mark.parametrize("name", ["valid", "val", "validation", "Val"])

@@ -149,7 +149,7 @@ def test_not_a_model(tmp_path):
         refused(tmp_path / name, message)
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
-    refused(tmp_path / "other.h5", "not one that numbacnn wrote")
+    refused(tmp_path / "other.h5", "not one that numbacnn wrote: give its model.h5 or checkpoint.h5")
     with h5py.File(tmp_path / "text.h5", "w") as file:
         file.attrs["format"] = "numbacnn"  # of variable length, as h5py writes them
         file.attrs["version"] = 1
