@@ -12,11 +12,11 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "Model": "model",
-    "Sequential": "model",
+    "Sequential": "sequential",
     "Input": "model",
     "Prediction": "model",
-    "build": "model",
-    "load": "model",
+    "build": "loading",
+    "load": "loading",
     "set_random_seed": "model",
     "image_folder": "data.batches",
     "Dataset": "data.batches",

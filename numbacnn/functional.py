@@ -205,7 +205,9 @@ def collect(inputs: Sequence[Symbol], outputs: Sequence[Symbol], what: str = "th
         if made.handle.named and id(made.handle) not in owners:
             wanted = _join(made.path, made.handle.name)
             if wanted in taken:
-                raise ConfigError(f"{what}: two layers are named {wanted!r}: names in one model must differ")
+                raise ConfigError(
+                    f"{what}: two layers are named {wanted!r}: names in one model must differ (models that are called need names of their own, too)"
+                )
             taken.add(wanted)
             owners[id(made.handle)] = wanted
     nodes, handles = [], {}

@@ -150,6 +150,10 @@ class _Impl(caching.CompileResultCacheImpl):
 class _Cache(caching.FunctionCache):
     _impl_class = _Impl
 
+    def __init__(self, func: Callable, flags: dict):
+        super().__init__(func)
+        self._flags = repr(sorted(flags.items()))
+
     def load_overload(self, sig, target_context):
         try:
             return super().load_overload(sig, target_context)
@@ -157,14 +161,14 @@ class _Cache(caching.FunctionCache):
             return None  # written by a module that is gone, or damaged: compile anew
 
     def _index_key(self, sig, codegen):  # the stamp covers code and closure already
-        return sig, codegen.magic_tuple()
+        return sig, codegen.magic_tuple(), self._flags
 
 
 def compiled(func: Callable, **flags) -> Callable:
     """`numba.njit` with the house's flags and cache: for helpers that kernels call."""
     dispatcher = numba.njit(fastmath=FASTMATH, error_model="numpy", nogil=True, **flags)(func)
     if not INTERPRETED:
-        dispatcher._cache = _Cache(func)
+        dispatcher._cache = _Cache(func, flags)
     return dispatcher
 
 

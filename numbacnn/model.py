@@ -3,24 +3,22 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import registry
-from .data.arrays import are_arrays, as_data, is_labelled
+from .data.arrays import are_arrays, as_data, hold_out, is_labelled
 from .data.decode import decode
 from .data.preprocess import Preprocess
-from .errors import ConfigError, DataError, ShapeError, UnknownNameError
-from .fields import build as build_fields
+from .errors import ConfigError, ShapeError, UnknownNameError
 from .fields import to_json
 from .functional import Handle, Symbol, collect, inline, recall, set_all
-from .graph import Shape, keras_order
-from .layer import Layer
+from .graph import Graph, Shape, keras_order
 from .store import native
 from .train import loop
+from .train.callbacks import Lines, as_list
 from .train.network import Network
 from .train.session import Session, Totals
 
@@ -66,20 +64,26 @@ class Model:
     """
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, seed: int | None = None):
-        self.name = name
-        self.preprocess: Preprocess | None = None
-        self.classes: tuple[str, ...] | None = None
-        self.stop_training = False
+        self._begin(name)
         self._build(inputs, outputs, seed)
 
+    def _begin(self, name: str | None) -> None:
+        self.name, self.stop_training = name, False
+        self.preprocess: Preprocess | None = None
+        self.classes: tuple[str, ...] | None = None
+
     def _build(self, inputs: Any, outputs: Any, seed: int | None) -> None:
-        self._inputs, self._outputs = _symbols(inputs, "inputs"), _symbols(outputs, "outputs")
-        self.graph, self.handles = collect(self._inputs, self._outputs, f"model {self.name!r}" if self.name else "the model")
+        inputs, outputs = _symbols(inputs, "inputs"), _symbols(outputs, "outputs")
+        graph, handles = collect(inputs, outputs, f"model {self.name!r}" if self.name else "the model")
         seed = _next_seed() if seed is None else seed
-        for index, handle in enumerate(self.handles.values()):
+        for index, handle in enumerate(handles.values()):
             if handle.specs and not handle.arrays:
                 handle.initialize(seed, index)
-        self.network = Network(self.graph, self.handles)
+        self._settle(graph, handles, inputs, outputs)
+
+    def _settle(self, graph: Graph, handles: dict[str, Handle], inputs: list[Symbol], outputs: list[Symbol]) -> None:
+        self.graph, self.handles, self._inputs, self._outputs = graph, handles, inputs, outputs
+        self.network = Network(graph, handles)
         self._session: Session | None = None  # those were of another graph
         self._compiled: dict[str, Any] | None = None
 
@@ -255,7 +259,9 @@ class Model:
         steps_per_epoch: int | None = None,
         initial_epoch: int = 0,
         *,
+        validation_split: float = 0.0,
         shuffle: bool = True,
+        verbose: int = 0,
         schedule: Any = None,
         seed: int = 0,
         position: dict | None = None,
@@ -264,14 +270,21 @@ class Model:
 
         x, y  arrays (N, …), or x a dataset or an iterable of (x, y) batches, and then y is validation data of any such kind;
               validation_data also takes (x, y) or (x, y, sample_weight) arrays
+        validation_split  the last part of the arrays that is not trained on but validated with (0.2: a fifth)
+        verbose  1: print a line an epoch
         seed  of shuffling and of random layers;  schedule: "constant", "one_cycle", "cosine" or a Schedule
         position  where an interrupted epoch goes on: `model.position` of then (`numbacnn fit --resume` does this)
         """
+        x = self._see(x)
         session = self.session
         if not are_arrays(x) and y is not None:
             if validation_data is not None:
                 raise ConfigError("validation was given twice: as the second argument and as validation_data")
             validation_data, y = y, None
+        if validation_split:
+            if validation_data is not None:
+                raise ConfigError("validation was given twice: as validation_data and as validation_split")
+            x, y, sample_weight, validation_data = hold_out(x, y, sample_weight, validation_split)
         data = as_data(x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, seed=seed, steps=steps_per_epoch)
         valid = None
         if is_labelled(validation_data):
@@ -286,12 +299,16 @@ class Model:
             valid,
             epochs=epochs,
             initial_epoch=initial_epoch,
-            callbacks=callbacks,
+            callbacks=[*as_list(callbacks), Lines()] if verbose else callbacks,
             class_weight=class_weight,
             schedule=schedule,
             seed=seed,
             position=position,
         )
+
+    def _see(self, x: Any) -> Any:
+        """For models that are built when they first see data: gives x back, whole."""
+        return x
 
     def _learn_from(self, data: Any) -> None:
         """A folder of images brings its classes and its preprocessing along."""
@@ -306,12 +323,13 @@ class Model:
 
     def train_on_batch(self, x: Any, y: Any, sample_weight: Any = None, class_weight: dict[int, float] | None = None) -> dict[str, float]:
         """One step on one batch; returns {"loss": …, metrics} of that batch."""
-        totals = Totals()
+        totals, x = Totals(), self._see(x)
         self.session.train((x, y) if sample_weight is None else (x, y, sample_weight), totals, class_weight)
         return self.session.logs(totals)
 
     def evaluate(self, x: Any, y: Any = None, batch_size: int = 32, sample_weight: Any = None) -> dict[str, float]:
         """{"loss": …, metrics} over arrays, a dataset or an iterable of batches."""
+        x = self._see(x)
         return loop.evaluate(self.session, as_data(x, y, sample_weight, batch_size=batch_size))
 
     # ---- prediction
@@ -323,6 +341,9 @@ class Model:
         """
         if batch_size < 1:
             raise ConfigError(f"batch_size={batch_size} must be at least 1")
+        if hasattr(x, "epoch"):
+            raise ConfigError("predict takes arrays, not a dataset: use classify(dataset.paths) for files, or predict each batch's x")
+        x = self._see(x)
         if len(self.graph.inputs) == 1 and not isinstance(x, (dict, list)):
             x = np.asarray(x, np.float32)
             x = x[None] if x.ndim == len(self._inputs[0].shape) else x
@@ -385,6 +406,7 @@ class Model:
                 classes=self.classes,
                 task={"softmax": "single_label", "sigmoid": "multi_label"}.get(link),
                 compiled=self._compiled,
+                extra={"name": self.name} if self.name else {},
                 optimizer=slots or None,
                 loop={"step": session.step, "places": places, **(loop or {})} if session and checkpoint else None,
             ),
@@ -395,160 +417,6 @@ class Model:
         from .train.summary import print_summary
 
         return print_summary(self.graph, self.handles, self.network if plan else None, self.name)
-
-
-class Sequential(Model):
-    """Layers one behind another: `Sequential([nn.Input((64, 64, 3)), nn.Conv2D(32, 3), …])`. Models may be among them.
-
-    Without an Input first, the model is built when it first sees data (or by `build(input_shape)`).
-    """
-
-    def __init__(self, layers: Sequence[Any] = (), name: str | None = None, seed: int | None = None):
-        self.name, self._seed, self._stack = name, seed, list(layers)
-        self.preprocess, self.classes, self.stop_training = None, None, False
-        self._session, self._compiled, self._pending = None, None, None
-        for item in self._stack:
-            self._check(item)
-        if self._stack and isinstance(self._stack[0], (Symbol, Model)):
-            self.build()
-
-    @staticmethod
-    def _check(item: Any) -> None:
-        if not isinstance(item, (Layer, Symbol, Model)):
-            raise ConfigError(f"Sequential takes layers, not {type(item).__name__}: {item!r}")
-
-    def add(self, layer: Any) -> None:
-        """Put a layer behind the last one."""
-        self._check(layer)
-        self._stack.append(layer)
-        if "graph" in self.__dict__ or isinstance(self._stack[0], (Symbol, Model)):
-            self.build()
-
-    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
-        """Make the graph; input_shape with the batch axis first, as Keras: (None, 64, 64, 3)."""
-        first, *rest = self._stack or [None]
-        if isinstance(first, Model):
-            source = x = Input(first._inputs[0].shape)
-            rest = self._stack
-        elif isinstance(first, Symbol):
-            source = x = first
-        elif input_shape is None:
-            raise ConfigError("the model does not know its input's shape: begin with nn.Input(shape), or call build((None, height, width, channels))")
-        else:
-            source = x = Input(tuple(input_shape)[1:])
-            rest = self._stack
-        for item in rest:
-            if isinstance(item, Symbol):
-                raise ConfigError("nn.Input comes first in Sequential, not behind another layer")
-            x = item(x)
-        self._build(source, x, self._seed)
-        if self._pending:
-            args, self._pending = self._pending, None
-            self.compile(**args)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("graph", "handles", "network", "_inputs", "_outputs"):
-            raise ConfigError("the model is not built yet: begin with nn.Input(shape), or call build((None, height, width, channels))")
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-
-    def __repr__(self):
-        return super().__repr__() if "graph" in self.__dict__ else f"<Sequential of {len(self._stack)} layers, not built>"
-
-    def compile(self, *args: Any, **options: Any) -> None:
-        if "graph" not in self.__dict__:
-            names = ("optimizer", "loss", "metrics", "loss_weights", "device", "threads", "groups")
-            self._pending = dict(zip(names, args, strict=False)) | options
-            return
-        super().compile(*args, **options)
-
-    compile.__doc__ = Model.compile.__doc__
-
-    def _see(self, x: Any) -> Any:
-        """Build the model for x where it is not built yet; gives x back, whole."""
-        if "graph" in self.__dict__:
-            return x
-        if are_arrays(x):
-            self.build(np.shape(x))
-            return x
-        first = next(iter(as_data(x).epoch(0)))
-        self.build(np.shape(first[0]))
-        return chain([first], x) if isinstance(x, Iterator) else x
-
-    def fit(self, x: Any, *args: Any, **options: Any) -> dict[str, list]:
-        return super().fit(self._see(x), *args, **options)
-
-    def train_on_batch(self, x: Any, *args: Any, **options: Any) -> dict[str, float]:
-        return super().train_on_batch(self._see(x), *args, **options)
-
-    def evaluate(self, x: Any, *args: Any, **options: Any) -> dict[str, float]:
-        return super().evaluate(self._see(x), *args, **options)
-
-    def predict(self, x: Any, batch_size: int = 32) -> Any:
-        self._see(np.asarray(x, np.float32) if not isinstance(x, np.ndarray) else x)
-        return super().predict(x, batch_size)
-
-    def __call__(self, x: Any) -> Any:
-        if "graph" not in self.__dict__ and isinstance(x, Symbol):
-            self.build((None, *x.shape))
-        return super().__call__(x)
-
-
-def build(name: str, input_shape: Shape = (224, 224, 3), classes: int = 1000, seed: int | None = None, **options: Any) -> Model:
-    """A registered model: nn.build("resnet18", input_shape=(224, 224, 3), classes=1000). Its outputs are logits."""
-    source = Input(tuple(input_shape))
-    return Model(source, registry.models[name](source, classes, **options), registry.models.resolve(name), seed)
-
-
-def load(path: str | Path) -> Model:
-    """The model in a file that numbacnn wrote, compiled as it was; a RUN folder means the model.h5 in it."""
-    path = Path(path)
-    if path.is_dir():
-        if not (path / "model.h5").is_file():
-            raise DataError(f"{path} holds no model.h5: give a model file or a RUN folder of numbacnn fit")
-        path = path / "model.h5"
-    return restore(native.read(path))
-
-
-def restore(file: "native.ModelFile") -> Model:
-    """The model that a file's contents describe."""
-    model = Model.__new__(Model)
-    symbols: dict[str, Symbol] = {}
-    handles: dict[str, Handle] = {}
-    shapes = file.graph.shapes()
-    for node in file.graph.nodes:
-        inputs = tuple(symbols[i] for i in node.inputs)
-        if node.owner not in handles:
-            handles[node.owner] = handle = Handle(node.layer, tuple(s.shape for s in inputs), node.owner)
-            handle.trainable = file.trainable.get(node.owner, True)
-            for name in handle.specs:
-                handle.put(name, file.weights[f"{node.owner}/{name}"])
-            handle.version = 0
-        symbols[node.name] = recall(handles[node.owner], inputs, shapes[node.name])
-    model.name, model.stop_training, model._session, model._compiled = None, False, None, None
-    model.preprocess = Preprocess.from_json(file.preprocess) if file.preprocess else None
-    model.classes = file.classes
-    model._inputs, model._outputs = [symbols[n] for n in file.graph.inputs], [symbols[n] for n in file.graph.outputs]
-    model.graph, model.handles = file.graph, handles
-    model.network = Network(file.graph, handles)
-    if file.compiled:
-        model.compile(**_compile_arguments(file.compiled))
-        if file.loop:
-            model.session.step = int(file.loop["step"])
-            model.session.adopt(file.optimizer or {}, file.loop["places"])
-    return model
-
-
-def _compile_arguments(compiled: dict[str, Any]) -> dict[str, Any]:
-    def made(found: registry.Registry, config: Any) -> Any:
-        return None if config is None else build_fields(found[config["name"]], config["fields"])
-
-    return {
-        "optimizer": made(registry.optimizers, compiled["optimizer"]),
-        "loss": [made(registry.losses, c) for c in compiled["losses"]],
-        "loss_weights": compiled["loss_weights"],
-        "metrics": [[made(registry.metrics, c) for c in cs] for cs in compiled["metrics"]],
-        "groups": [(names, rate) for names, rate in compiled["groups"]],
-    }
 
 
 def _config(found: registry.Registry, thing: Any) -> dict[str, Any]:

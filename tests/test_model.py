@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import numbacnn as nn
+from numbacnn.data.arrays import as_data
 
 
 def data(n=24, classes=3, size=6, seed=0):
@@ -33,10 +34,10 @@ def make(seed=0, **options):
 
 def test_names_shapes_and_handles():
     model = nn.Sequential([nn.Input((8, 8, 3)), nn.Conv2D(4, 3), nn.Conv2D(5, 3, name="mine"), nn.Flatten(), nn.Dense(2)])
-    assert [h.name for h in model.layers] == ["input_1", "conv2d_1", "mine", "flatten_1", "dense_1"]
+    assert [h.name for h in model.layers] == ["conv2d_1", "mine", "flatten_1", "dense_1"]
     assert model.get_layer("mine").output.shape == (4, 4, 5)
     assert model.input_shape == (None, 8, 8, 3) and model.output_shape == (None, 2)
-    assert [w.shape for w in model.get_layer(index=1).get_weights()] == [(3, 3, 3, 4), (4,)]
+    assert [w.shape for w in model.get_layer(index=0).get_weights()] == [(3, 3, 3, 4), (4,)]
     with pytest.raises(nn.UnknownNameError, match="did you mean 'mine'"):
         model.get_layer("mien")
 
@@ -206,7 +207,7 @@ def test_softmax_and_sigmoid_are_fused_with_their_loss():
 
 def test_logits_become_probabilities_for_metrics():
     model = nn.Sequential([nn.Input((2,)), nn.Dense(1)], seed=0)
-    model.get_layer(index=1).set_weights([np.array([[1.0], [0.0]]), np.zeros(1)])
+    model.get_layer(index=0).set_weights([np.array([[1.0], [0.0]]), np.zeros(1)])
     model.compile("sgd", "binary_cross_entropy", metrics=["accuracy"])
     assert model.evaluate(np.array([[0.3, 0], [-0.3, 0]]), np.array([[1], [0]]))["accuracy"] == 1.0
 
@@ -215,7 +216,9 @@ def test_class_and_sample_weights():
     x, y = data()
     model = make()
     plain = model.evaluate(x, y)["loss"]
+    doubled = model.evaluate(x, y, sample_weight=np.arange(24) % 2 * 4.0)
     assert model.evaluate(x, y, sample_weight=np.full(24, 2.0))["loss"] == pytest.approx(2 * plain, rel=1e-5)
+    assert doubled["accuracy"] == model.evaluate(x, y)["accuracy"], "metrics are not weighted"
     a, b = make(), make()
     a.fit(x, y, epochs=1, class_weight={0: 2.0, 1: 0.5, 2: 1.0})
     b.fit(x, y, epochs=1, sample_weight=np.array([2.0, 0.5, 1.0])[y])
@@ -233,6 +236,40 @@ def test_iterables_of_batches():
     with pytest.raises(nn.DataError, match="ended in epoch 1 after 2 batches of 5"):
         model.fit(iter(batches), epochs=1, steps_per_epoch=5)
     model.fit(iter(batches * 2), epochs=2, steps_per_epoch=2)
+
+
+def test_validation_split_and_verbose(capsys):
+    x, y = data()
+    model = make()
+    history = model.fit(x, y, epochs=1, validation_split=0.25, verbose=1)
+    assert history["valid_loss"][0] == pytest.approx(model.evaluate(x[18:], y[18:])["loss"], rel=1e-6)
+    assert capsys.readouterr().out.startswith("epoch 1/1  train_loss")
+    with pytest.raises(nn.ConfigError, match=r"validation_split=1\.0 of 24 samples leaves none to train on"):
+        model.fit(x, y, validation_split=1.0)
+    with pytest.raises(nn.ConfigError, match="predict takes arrays, not a dataset"):
+        model.predict(as_data(x, y))
+
+
+def test_weights_that_explode_in_the_last_step_of_an_epoch_are_not_kept():
+    x, y = data()
+    model = nn.Sequential([nn.Input((6, 6, 2)), nn.Flatten(), nn.Dense(3), nn.Dense(3)], seed=0)
+    model.compile(nn.SGD(learning_rate=1e30), "cross_entropy")
+    before = model.get_weights()
+    with pytest.raises(nn.NotFiniteError, match="the validation loss is"):
+        model.fit(x, y, (x, y), batch_size=24)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_labels_also_train_a_squared_error():
+    x, y = data()
+    model = make()
+    model.compile("adam", "mse")
+    assert np.isfinite(model.fit(x, y)["train_loss"][0])
+
+
+def test_the_name_of_a_model_is_kept(tmp_path):
+    nn.build("small", (8, 8, 1), 2).save(tmp_path / "m.h5")
+    assert nn.load(tmp_path / "m.h5").name == "small"
 
 
 def test_nan_stops_says_where_and_keeps_the_last_good_weights():

@@ -20,5 +20,5 @@ def open_backend(device: str = "auto", threads: int | None = None) -> Any:
 
         return CPU(threads)
     if device == "cuda":
-        raise DeviceError("device 'cuda' cannot be used: this version of numbacnn has no CUDA backend yet; use device='cpu' (or 'auto')")
+        raise DeviceError("device 'cuda' cannot be used: this version of numbacnn has no CUDA backend yet; use 'cpu' or 'auto'")
     raise DeviceError(f"unknown device {device!r}: use one of {', '.join(DEVICES)}")

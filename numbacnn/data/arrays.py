@@ -77,6 +77,19 @@ class IterableData:
             yield tuple(batch)
 
 
+def hold_out(x: Any, y: Any, sample_weight: Any, fraction: float) -> tuple:
+    """(x, y, sample_weight, validation data): the arrays without their last `fraction`, and that."""
+    if y is None:
+        raise DataError("validation_split goes with arrays: fit(x, y, …); give a dataset's validation data as validation_data")
+    whole = ArrayData(x, y, sample_weight)
+    at = whole.images - round(whole.images * fraction)
+    if not 0 < at < whole.images:
+        raise ConfigError(f"validation_split={fraction} of {whole.images} samples leaves none to train on or none to validate with")
+    parts = [(_map(whole.x, s), _map(whole.y, s), None if whole.weight is None else s(whole.weight)) for s in (lambda a: a[:at], lambda a: a[at:])]
+    held = parts[1] if whole.weight is not None else parts[1][:2]
+    return *parts[0], held
+
+
 def as_data(x: Any, y: Any = None, sample_weight: Any = None, *, batch_size: int = 32, shuffle: bool = False, seed: int = 0, steps: int | None = None) -> Any:
     """What fit and evaluate were given, as something with `epoch(number)` and a length in batches (0: unknown)."""
     if y is not None or are_arrays(x):

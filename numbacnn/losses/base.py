@@ -45,8 +45,9 @@ class Loss(Layer):
         return ()
 
     def target(self, y: Any, shape: Shape) -> np.ndarray:
-        """What users give, as a dense float32 array (N, *shape); DataError where it cannot be that."""
-        return values(self, y, shape)
+        """What users give, as a dense float32 array (N, *shape); DataError where it cannot be that. Integer labels become one-hot."""
+        labels = np.asarray(y).dtype.kind in "bui" and are_labels(np.asarray(y), shape)
+        return one_hot(self, y, shape) if labels else values(self, y, shape)
 
     def activate(self, logits: np.ndarray) -> np.ndarray:
         """Probabilities (or values) from what the loss works from; on the host."""

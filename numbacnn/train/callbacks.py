@@ -40,11 +40,24 @@ class Callback:
         """Training ends early with an error or Ctrl-C (numbacnn's own; Keras has no such hook)."""
 
 
+class Lines(Callback):
+    """A line an epoch: `fit(verbose=1)`."""
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        facts = "  ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items() if name != "epoch")
+        print(f"epoch {epoch + 1}/{self.params['epochs']}  {facts}", flush=True)
+
+
+def as_list(callbacks: "Iterable[Callback] | Callback | None") -> list[Callback]:
+    """What users give as callbacks, as a list."""
+    return [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+
+
 class Callbacks(Callback):
     """Several callbacks as one, called in order."""
 
     def __init__(self, callbacks: "Iterable[Callback] | Callback | None", model: Any, params: dict[str, Any]):
-        self.all = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+        self.all = as_list(callbacks)
         for callback in self.all:
             callback.set_model(model)
             callback.set_params(params)

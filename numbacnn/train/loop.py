@@ -1,5 +1,6 @@
 """The training loop: epochs of steps, validation after each, a history that is history.csv's rows."""
 
+import math
 import signal
 import threading
 import time
@@ -8,7 +9,7 @@ from typing import Any
 from ..errors import ConfigError, NotFiniteError
 from . import schedules
 from .callbacks import Callbacks
-from .session import Session, Totals
+from .session import WAY_OUT, Session, Totals
 
 
 def fit(
@@ -72,6 +73,10 @@ def fit(
             if validation is not None:
                 calls.on_test_begin({})
                 result = evaluate(session, validation)
+                if not math.isfinite(result["loss"]):
+                    raise NotFiniteError(
+                        f"the validation loss is {result['loss']}, although the training loss was finite: the weights have grown too large. {WAY_OUT}"
+                    )
                 row |= {f"valid_{k}": v for k, v in result.items()}
                 calls.on_test_end(result)
             row["learning_rate"] = session.learning_rates[0] * session.factor

@@ -196,7 +196,7 @@ class Session:
             loss_of, link = self.losses[i], self.network.links[i]
             prediction = output if link or not loss_of.link else loss_of.activate(output)
             for metric, key in zip(self.metrics[i], self.names[i], strict=True):
-                counted = metric.count(target, prediction, weights[i], loss_of.link or link)
+                counted = metric.count(target, prediction, np.ones(len(target)), loss_of.link or link)  # unweighted, as in Keras
                 totals.counts[key] = totals.counts.get(key, 0) + counted
         return bool(np.isfinite(loss))
 
@@ -235,7 +235,7 @@ class Session:
         for owner, handle in network.handles.items():
             for name, array in handle.arrays.items():
                 if not np.isfinite(array).all():
-                    return f"the loss is not finite; layer {owner!r} went bad first: its weight {name} is NaN or infinite. {_WAY_OUT}"
+                    return f"the loss is not finite; layer {owner!r} went bad first: its weight {name} is NaN or infinite. {WAY_OUT}"
         names = [n.name for n in network.graph.nodes]
         plan = network.plan("diagnose", xs, training=True, losses=self.losses, keep=tuple(names), folding=False)
         result = plan.run(xs, targets, shares, (self.seed, self.step))
@@ -243,9 +243,9 @@ class Session:
         for name in names:
             value = plan.value(name)
             if not np.isfinite(value).all():
-                return f"the loss is not finite; layer {name!r} went bad first: its output holds NaN or infinity. {_WAY_OUT}"
+                return f"the loss is not finite; layer {name!r} went bad first: its output holds NaN or infinity. {WAY_OUT}"
         shown = ", ".join(f"{float(np.nanmax(np.abs(o))):.3g}" for o in result.outputs)
-        return f"the loss is not finite although every layer's output is (largest: {shown}): check the targets. {_WAY_OUT}"
+        return f"the loss is not finite although every layer's output is (largest: {shown}): check the targets. {WAY_OUT}"
 
 
-_WAY_OUT = "A smaller learning rate usually helps, or clipping (global_clipnorm=1)."
+WAY_OUT = "A smaller learning rate usually helps, or clipping (global_clipnorm=1)."

@@ -201,7 +201,7 @@ def test_one_output_takes_flat_targets(loss):
         (Focal(), [4], (3,), "Focal.* is 4"),
         (BinaryCrossEntropy(), [[0, 2.0]], (2,), r"\(0, 1\) is 2.0.*from 0 to 1"),
         (BinaryCrossEntropy(), [7], (2,), "is 7"),
-        (MeanSquaredError(), [0, 1], (3,), "one-hot.*cross_entropy"),
+        (MeanSquaredError(), [0.0, 1.0], (3,), "one-hot.*cross_entropy"),
         (MeanSquaredError(), [[np.inf]], (1,), "must be finite"),
         (MeanSquaredError(), [[1e300]], (1,), "must be finite"),
         (Huber(), np.zeros((2, 4)), (3,), r"Huber.*\(2, 4\)"),

@@ -1,0 +1,69 @@
+"""Models by name and from files."""
+
+from pathlib import Path
+from typing import Any
+
+from . import registry
+from .data.preprocess import Preprocess
+from .errors import DataError
+from .fields import build as build_fields
+from .functional import Handle, Symbol, recall
+from .graph import Shape
+from .model import Input, Model
+from .store import native
+
+
+def build(name: str, input_shape: Shape = (224, 224, 3), classes: int = 1000, seed: int | None = None, **options: Any) -> Model:
+    """A registered model: nn.build("resnet18", input_shape=(224, 224, 3), classes=1000). Its outputs are logits."""
+    source = Input(tuple(input_shape))
+    return Model(source, registry.models[name](source, classes, **options), registry.models.resolve(name), seed)
+
+
+def load(path: str | Path) -> Model:
+    """The model in a file that numbacnn wrote, compiled as it was; a RUN folder means the model.h5 in it."""
+    path = Path(path)
+    if path.is_dir():
+        if not (path / "model.h5").is_file():
+            raise DataError(f"{path} holds no model.h5: give a model file or a RUN folder of numbacnn fit")
+        path = path / "model.h5"
+    return restore(native.read(path))
+
+
+def restore(file: "native.ModelFile") -> Model:
+    """The model that a file's contents describe."""
+    model = Model.__new__(Model)
+    symbols: dict[str, Symbol] = {}
+    handles: dict[str, Handle] = {}
+    shapes = file.graph.shapes()
+    for node in file.graph.nodes:
+        inputs = tuple(symbols[i] for i in node.inputs)
+        if node.owner not in handles:
+            handles[node.owner] = handle = Handle(node.layer, tuple(s.shape for s in inputs), node.owner)
+            handle.trainable = file.trainable.get(node.owner, True)
+            for name in handle.specs:
+                handle.put(name, file.weights[f"{node.owner}/{name}"])
+            handle.version = 0
+        symbols[node.name] = recall(handles[node.owner], inputs, shapes[node.name])
+    model._begin((file.extra or {}).get("name"))
+    model.preprocess = Preprocess.from_json(file.preprocess) if file.preprocess else None
+    model.classes = file.classes
+    model._settle(file.graph, handles, [symbols[n] for n in file.graph.inputs], [symbols[n] for n in file.graph.outputs])
+    if file.compiled:
+        model.compile(**_compile_arguments(file.compiled))
+        if file.loop:
+            model.session.step = int(file.loop["step"])
+            model.session.adopt(file.optimizer or {}, file.loop["places"])
+    return model
+
+
+def _compile_arguments(compiled: dict[str, Any]) -> dict[str, Any]:
+    def made(found: registry.Registry, config: Any) -> Any:
+        return None if config is None else build_fields(found[config["name"]], config["fields"])
+
+    return {
+        "optimizer": made(registry.optimizers, compiled["optimizer"]),
+        "loss": [made(registry.losses, c) for c in compiled["losses"]],
+        "loss_weights": compiled["loss_weights"],
+        "metrics": [[made(registry.metrics, c) for c in cs] for cs in compiled["metrics"]],
+        "groups": [(names, rate) for names, rate in compiled["groups"]],
+    }
