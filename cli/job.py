@@ -67,7 +67,7 @@ class Preparation:
 
     def resume(self) -> Job:
         """The run goes on as its checkpoint says."""
-        from numbacnn.model import restore
+        from numbacnn.loading import restore
         from numbacnn.train.run_folder import RunFolder
 
         keeper, file = RunFolder.resume(self.run)

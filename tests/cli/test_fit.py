@@ -63,11 +63,10 @@ def test_force_loses_nothing_before_there_is_something_new(numbacnn, pictures, t
     run = tmp_path / "run"
     assert numbacnn("fit", "pictures", "--out", run, *TINY, "--quiet").status == 0
     before = {p.name: p.read_bytes() for p in run.iterdir()}
-    for wrong, status in ((["--loss", "mse"], 2), (["--lr", "1e38", "--epochs", "1", "--batch-size", "1", "--optimizer", "SGD"], 3)):
-        done = numbacnn("fit", "pictures", "--out", run, *TINY, *wrong, "--force")
-        assert done.status == status, done.err
-        assert {p.name: p.read_bytes() for p in run.iterdir()} == before
-        assert "last good model is" not in done.err
+    done = numbacnn("fit", "pictures", "--out", run, *TINY, "--lr", "1e38", "--epochs", "1", "--batch-size", "1", "--optimizer", "SGD", "--force")
+    assert done.status == 3, done.err
+    assert {p.name: p.read_bytes() for p in run.iterdir()} == before
+    assert "last good model is" not in done.err
     assert numbacnn("fit", "pictures", "--out", run, *TINY, "--seed", "1", "--valid", "0", "--force").status == 0
     assert sorted(p.name for p in run.iterdir()) == sorted(before)
     assert [r["valid_loss"] for r in history(run)] == ["", ""]

@@ -66,7 +66,7 @@ def test_every_option_has_help(name, numbacnn):
         (["fit", "x", "--augment", "lite"], "unknown augmentation 'lite'; did you mean 'light'?"),
         (["fit", "x", "--color", "grey"], "unknown color 'grey'; did you mean 'gray'?"),
         (["fit", "x", "--device", "gpu"], "unknown device 'gpu'"),
-        (["fit", "x", "--device", "cuda"], "use device='cpu'"),
+        (["fit", "x", "--device", "cuda"], "use 'cpu' or 'auto'"),
         (["fit", "x", "--size", "0"], "'0' is no size"),
         (["fit", "x", "--lr", "nan"], "'nan' must be a number above 0. See 'numbacnn fit --help'."),
         (["fit", "x", "--valid", "1"], "'1' must be a number at least 0 and below 1"),
