@@ -17,7 +17,7 @@ import reference
 from numbacnn import registry, testing
 from numbacnn.layer import Elementwise
 
-BATCH, SIDE = 8, 28
+BATCH, SIDE = 8, 56
 
 
 def larger(shape: tuple) -> tuple:

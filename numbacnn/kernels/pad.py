@@ -15,12 +15,15 @@ def pad(x, top, left, y):
         inside = top <= h < top + x.shape[1]
         first = left if inside else y.shape[2]
         last = left + x.shape[2] if inside else y.shape[2]
+        to = y[n, h]  # rows are cut out first: with whole indices the loops below do not vectorize
         for i in range(first):
-            y[n, h, i] = zero
-        for i in range(first, last):
-            y[n, h, i] = x[n, h - top, i - left]
-        for i in range(last, y.shape[2]):
-            y[n, h, i] = zero
+            to[i] = zero
+        if inside:
+            row, part = x[n, h - top], to[first:last]
+            for i in range(part.size):
+                part[i] = row[i]
+        for i in range(last, to.size):
+            to[i] = zero
 
 
 @kernel
@@ -28,5 +31,6 @@ def crop(x, top, left, y):
     """y = the part of x from row `top` and element `left` on.  x (N, H, W·C), y (N, h, w·C)."""
     for job in prange(y.shape[0] * y.shape[1]):
         n, h = job // y.shape[1], job % y.shape[1]
-        for i in range(y.shape[2]):
-            y[n, h, i] = x[n, h + top, i + left]
+        to, row = y[n, h], x[n, h + top, left:]
+        for i in range(to.size):
+            to[i] = row[i]
