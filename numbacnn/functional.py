@@ -27,7 +27,7 @@ class Handle:
         self.arrays: dict[str, np.ndarray] = {}
         self.version = 0  # counts changes of the weights from outside: what was derived from them must then be derived again
         self.steps = 0  # counts changes by training
-        self.calls: list[Call] = []
+        self.first: Call | None = None  # where `input` and `output` are
 
     def __repr__(self):
         state = "" if self.trainable else ", frozen"
@@ -79,13 +79,13 @@ class Handle:
     @property
     def input(self) -> Any:
         """The symbol (or list of symbols) that the layer was first called with."""
-        inputs = self.calls[0].inputs
+        inputs = self.first.inputs
         return inputs[0] if len(inputs) == 1 else list(inputs)
 
     @property
     def output(self) -> "Symbol":
         """The symbol that the first call of the layer gave; a new model may end or go on there."""
-        return self.calls[0].output
+        return self.first.output
 
 
 def set_all(places: list[tuple[Handle, str]], values: Sequence[np.ndarray], what: str) -> None:
@@ -142,7 +142,7 @@ def recall(handle: Handle, symbols: tuple[Symbol, ...], shape: Shape, path: str 
         named = repr(handle.name or handle.layer)
         raise ShapeError(f"layer {named} is shared, but input shape {shapes[0]} needs other weights than {handle.input_shapes[0]}")
     made = Call(handle, symbols, shape, path)
-    handle.calls.append(made)
+    handle.first = handle.first or made
     return made.output
 
 

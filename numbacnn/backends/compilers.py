@@ -30,14 +30,13 @@ def workers(missing: int) -> int:
 def compile_ahead(wanted: list[tuple[jit.Kernel, tuple]], progress: Callable[[int, int, str], None] | None = None) -> None:
     """Compile what is not in the cache yet. `progress` hears how many are done, of how many, and what comes next."""
     jobs: dict[int, tuple[jit.Kernel, list]] = {}
-    for kernel, signature in wanted:
-        signatures = jobs.setdefault(id(kernel), (kernel, []))[1]
-        if signature not in signatures and not kernel.is_ready(signature):
-            signatures.append(signature)
+    for kernel, signature in dict.fromkeys(wanted):  # many launches share one; each look reads a file
+        if not kernel.is_ready(signature):
+            jobs.setdefault(id(kernel), (kernel, []))[1].append(signature)
     todo: queue.SimpleQueue = queue.SimpleQueue()
     total = 0
     for kernel, signatures in jobs.values():  # one worker for all of a kernel's signatures: they share one index file
-        if signatures and (packed := _pack(kernel, signatures)) is not None:
+        if (packed := _pack(kernel, signatures)) is not None:
             todo.put((packed, kernel.__name__, len(signatures)))
             total += len(signatures)
     count = workers(total)

@@ -30,6 +30,11 @@ class Trace:
     gradients: dict[str, Buffer] = field(default_factory=dict)  # node -> gradient by its output, for keep=
 
 
+def _kept(value: Any) -> tuple:
+    """What forward returned, as the arguments that backward gets."""
+    return value if isinstance(value, tuple) else () if value is None else (value,)
+
+
 class Tracer:
     """Walks the units forward and backward. `place(path)` gives the buffer where a weight's final gradient belongs."""
 
@@ -64,8 +69,7 @@ class Tracer:
                 s.affine = unit.affine.layer.affine(self.step(unit.affine, [s.y]))
             if unit.clamp:
                 s.clamp = tuple(map(float, unit.clamp.layer.clamp))
-            kept = node.layer.forward(s)
-            self.kept[i] = kept if isinstance(kept, tuple) else () if kept is None else (kept,)
+            self.kept[i] = _kept(node.layer.forward(s))
             if s.y.shape != (self.recorder.batch, *self.shapes[node.name]):
                 raise ConfigError(f"layer {node.name!r} made {s.y.shape[1:]}, but its output_shape() says {self.shapes[node.name]}")
             trace.values[unit.names[-1]] = s.y
@@ -94,7 +98,7 @@ class Tracer:
             share = Buffer((self.recorder.batch,), self.recorder.dtype, f"share of {name}", "persistent")
             node = Node(f"loss of {name}", loss, (name, f"target of {name}"), stream=(1 << 19) + i)
             s = Step(self.recorder, node, [prediction, target], (), lambda n: None, lambda n: None, ())
-            kept = loss.forward(s)
+            kept = _kept(loss.forward(s))
             trace.seeds.append(share)
             trace.targets.append(target)
             trace.losses.append(s.y)
@@ -103,8 +107,8 @@ class Tracer:
         return heads
 
     @staticmethod
-    def _loss_backward(s: Step, loss: Any, kept: Any) -> Buffer:
-        loss.backward(s, *(kept if isinstance(kept, tuple) else () if kept is None else (kept,)))
+    def _loss_backward(s: Step, loss: Any, kept: tuple) -> Buffer:
+        loss.backward(s, *kept)
         return s.grad(0)
 
     def backward(self, heads: list[tuple[str, Any]]) -> None:

@@ -115,16 +115,12 @@ class Network:
     def flatten(self, group_of: dict[str, int], groups: int, slots: Sequence[str]) -> Flat:
         """Move the trained weights into one flat array, group by group; handles then hold views of it."""
         with self.lock:
-            rows = [
-                (f"{owner}/{name}", spec.shape, group_of.get(owner, 0), spec.decay)
-                for owner, h in self.handles.items()
-                if h.trainable
-                for name, spec in h.specs.items()
-                if spec.trainable
-            ]
+            trained = {f"{owner}/{name}": (owner, name) for owner, name in self._trained()}
+            specs = {path: self.handles[owner].specs[name] for path, (owner, name) in trained.items()}
+            rows = [(path, spec.shape, group_of.get(trained[path][0], 0), spec.decay) for path, spec in specs.items()]
             flat = Flat(Layout.of(rows, groups), slots)
             for segment in flat.layout.segments:
-                owner, _, name = segment.path.rpartition("/")
+                owner, name = trained[segment.path]
                 view = flat.view(segment)
                 view[...] = self.handles[owner].arrays[name]
                 self.handles[owner].arrays[name] = view
@@ -133,6 +129,9 @@ class Network:
 
     def in_place(self, flat: Flat) -> bool:
         """Whether the trained weights still are exactly those that lie in `flat`."""
-        paths = [f"{o}/{n}" for o, h in self.handles.items() if h.trainable for n, s in h.specs.items() if s.trainable]
-        mine = all(self.handles[s.path.rpartition("/")[0]].arrays[s.path.rpartition("/")[2]].base is flat.weights for s in flat.layout.segments)
-        return mine and sorted(paths) == sorted(s.path for s in flat.layout.segments)
+        trained = {f"{owner}/{name}": self.handles[owner].arrays[name] for owner, name in self._trained()}
+        return trained.keys() == {s.path for s in flat.layout.segments} and all(array.base is flat.weights for array in trained.values())
+
+    def _trained(self) -> list[tuple[str, str]]:
+        """(owner, weight) of every weight that is trained now, in the graph's order."""
+        return [(owner, name) for owner, h in self.handles.items() if h.trainable for name, spec in h.specs.items() if spec.trainable]
