@@ -190,13 +190,13 @@ class Kernel:
     """A plain function of arrays and scalars, compiled when it is first bound; its CUDA twin hangs on it.
 
     flat      arrays arrive as one axis, and the first output may share an input's memory
-    in_place  the first output may share an input's memory
+    in_place  the first output may share the memory of any input, or of those inputs that are named
     parallel  loops over `prange` are spread over threads
     """
 
-    def __init__(self, func: Callable, parallel: bool = True, flat: bool = False, in_place: bool = False, **flags):
+    def __init__(self, func: Callable, parallel: bool = True, flat: bool = False, in_place: bool | tuple[str, ...] = False, **flags):
         functools.update_wrapper(self, func)
-        self.func, self.flat, self.in_place = func, flat, flat or in_place
+        self.func, self.flat, self._in_place = func, flat, flat or in_place
         self.flags = {"parallel": parallel and not SERIAL, **flags}
         self.twin: Callable | None = None
         self.recipe: tuple | None = None
@@ -207,6 +207,12 @@ class Kernel:
 
     def __repr__(self):
         return f"<kernel {self.__name__}>"
+
+    def overwrites(self, position: int) -> bool:
+        """Whether the first output may share the memory of the input at that position."""
+        if isinstance(self._in_place, bool):
+            return self._in_place
+        return tuple(inspect.signature(self.func).parameters)[position] in self._in_place
 
     @functools.cached_property
     def dispatcher(self):

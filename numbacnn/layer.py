@@ -16,18 +16,28 @@ What a step offers
   workspace(*shape)     scratch memory [threads, *shape] for one launch: index it with numba.get_thread_id()
   shape, batch, dtype   output shape without the batch axis, batch size, the plan's float type
   clock, stream         uint64 [seed, step] and this layer's number: the only randomness (kernels/random.py)
-  clamp, affine         what the plan folded into this layer, where the layer said that it takes it
-  choose(candidates, *facts)   first candidate whose supports(*facts) gives no reason against it
+  padding, affine, residual, clamp   what the plan folded into this layer, where the layer said that it takes it
+  wants_moments, moments, x_moments  statistics that pass from a convolution to the normalization behind it
+  choose(kind, candidates, problem)  first candidate whose supports(problem) gives no reason against it, or the tuned one
   run(kernel, *inputs, out=buffer or tuple)   note a launch: kernel(*inputs, *out). Python floats become the plan's dtype.
   Views, never copies: `step.y = step.x.reshape(…)`, `step.dx = step.dy.reshape(…)`.
 
 Abilities, each optional; the plan asks for them and never for a class
   parts()               simpler layers, one behind another, that this one stands for
   inference()           the layer that takes this one's place when its weights rest (same weights)
+  What stands around a layer is folded into it; all in this order: y = clamp(layer(padded x) * scale + shift + residual).
+  pads                  ((top, bottom), (left, right)): the layer puts that many zeros around images
+  takes_padding         the layer reads step.padding, zeros to be imagined around step.x
   affine(step)          -> (scale, shift) buffers per channel: the layer is y = x * scale + shift
   takes_affine          forward reads step.affine, (scale, shift) to apply to its own output, or None
+  adds                  the layer is the sum of its two inputs
+  takes_residual        forward adds step.residual, a buffer like its output, or None
   clamp                 (lo, hi) where the layer is min(max(x, lo), hi), else None
   takes_clamp           forward applies step.clamp = (lo, hi) to its output; backward then must not read step.y
+  takes_folded_gradient backward gets the gradient behind clamp and residual, undoes them itself and writes step.dresidual, if it is there
+  takes_dx_residual     backward adds step.dx_residual (or None), what other readers of x give, to step.dx
+  takes_moments         forward reads step.x_moments [parts, 3, C]: count, mean, squared deviations by part of the pixels, or None
+  gives_moments         forward leaves those of its output in step.moments where step.wants_moments is true
   link                  "softmax" or "sigmoid": losses that know it work from the logits before it
 """
 
@@ -73,10 +83,18 @@ class Layer:
     trainable: bool = field(default=True, kw_only=True)
 
     link: ClassVar[str | None] = None
-    takes_affine: ClassVar[bool] = False
-    takes_clamp: ClassVar[bool] = False
-    clamp: ClassVar[tuple[float, float] | None] = None
+    pads: ClassVar[tuple | None] = None
     affine: ClassVar[Callable | None] = None
+    adds: ClassVar[bool] = False
+    clamp: ClassVar[tuple[float, float] | None] = None
+    takes_padding: ClassVar[bool] = False
+    takes_affine: ClassVar[bool] = False
+    takes_residual: ClassVar[bool] = False
+    takes_clamp: ClassVar[bool] = False
+    takes_folded_gradient: ClassVar[bool] = False
+    takes_dx_residual: ClassVar[bool] = False
+    takes_moments: ClassVar[bool] = False
+    gives_moments: ClassVar[bool] = False
     kinks: ClassVar[tuple[float, ...]] = ()  # inputs where the derivative jumps: gradient checks stay away from them
 
     def __call__(self, inputs: "Symbol | list[Symbol]") -> Symbol:

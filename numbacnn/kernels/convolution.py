@@ -11,7 +11,8 @@ a lattice of the output; all are written by one launch.
 import numpy as np
 
 from ..jit import compiled, kernel, prange
-from .tile import M, V, address, clamp, gather, lanes, madd, put, spread, store, vmadd, zero
+from .moments import moments_of
+from .tile import M, V, address, clamp, gather, lanes, madd, plus, put, spread, store, vmadd, zero
 
 TILES = 8  # tiles of M pixels that share one table of addresses
 JOBS = 16  # enough for a few threads; never derived from their number
@@ -132,11 +133,17 @@ def zeros(x, count):
     return np.zeros(count, x.dtype)
 
 
-@kernel
-def convolve(x, packed, bias, taps, phases, lo, hi, y):
-    """y[phase's lattice] = clamp(bias + sum over the phase's taps of x[shifted] @ packed[tap], lo, hi).
+def spans_of(pixels: int) -> int:
+    """Into how many spans `convolve` cuts the (largest) lattice of the output, each with moments of its own."""
+    return -(-(-(-pixels // M)) // TILES)
 
-    x (N, H, W, C), y (N, H', W', C'); packed and bias as `pack` makes them; taps and phases of forward_taps or data_taps.
+
+@kernel(in_place=("residual",))
+def convolve(x, packed, bias, residual, taps, phases, lo, hi, y, moments):
+    """y[phase's lattice] = clamp(bias + sum over the phase's taps of x[shifted] @ packed[tap] + residual, lo, hi).
+
+    x (N, H, W, C), y and residual (N, H', W', C'); packed and bias as `pack` makes them; taps and phases of forward_taps or data_taps.
+    An empty residual is none; moments [spans_of(pixels), 3, C'] get the statistics of y where there is one phase, (0, 3, C') none.
     A depth larger than x's channels reads on into the pixels to the right, which must be there (see pad_columns).
     """
     groups, blocks = packed.shape[:2]
@@ -148,8 +155,15 @@ def convolve(x, packed, bias, taps, phases, lo, hi, y):
     parts = min(blocks, max(1, JOBS // (spans * count * groups)))
     nil = zeros(x, packed.shape[3])
     for job in prange(parts * groups * spans * count):  # phases vary fastest: they cost different amounts
-        part, span = job // (count * spans) // groups, job // count % spans
-        _convolve_block(x, packed, bias, taps, phases[job % count], lo, hi, y, nil, job // (count * spans) % groups, span * pixels, pixels, part, parts)
+        part, span, group = job // (count * spans) // groups, job // count % spans, job // (count * spans) % groups
+        b0, b1 = blocks * part // parts, blocks * (part + 1) // parts
+        _convolve_block(x, packed, bias, residual, taps, phases[job % count], lo, hi, y, nil, group, span * pixels, pixels, b0, b1)
+        if moments.shape[0] > 0:
+            outputs, width = y.shape[3] // groups, packed.shape[4]
+            all_pixels = y.shape[0] * y.shape[1] * y.shape[2]
+            first, filled = span * pixels, max(0, min(pixels, all_pixels - span * pixels))
+            c0, c1 = group * outputs + b0 * width, group * outputs + min(outputs, b1 * width)
+            moments_of(y.reshape(-1), y.shape[3], first, filled, c0, c1, moments, span)
 
 
 @compiled
@@ -158,7 +172,7 @@ def _places(size, first, step):
 
 
 @compiled
-def _convolve_block(x, packed, bias, taps, phase, lo, hi, y, nil, group, p0, count, part, parts):
+def _convolve_block(x, packed, bias, residual, taps, phase, lo, hi, y, nil, group, p0, count, b0, b1):
     groups, blocks, all_taps, depth, width = packed.shape
     images, h, w, channels = y.shape
     rows, columns = _places(h, phase[0], phase[6]), _places(w, phase[1], phase[7])
@@ -169,9 +183,9 @@ def _convolve_block(x, packed, bias, taps, phase, lo, hi, y, nil, group, p0, cou
     steps = phase[3] - phase[2]
     tiles = (min(count, pixels - p0) + M - 1) // M
     where = np.empty((3, tiles * M), np.int64)
-    table = np.empty((steps + 1, tiles * M), np.int64)
+    table = np.empty((steps + 2, tiles * M), np.int64)
     edge = np.empty(M * width, x.dtype)
-    nowhere = np.empty(blocks * width, x.dtype)  # takes what is written for pixels past the last
+    nowhere = np.zeros(blocks * width, x.dtype)  # takes what is written for pixels past the last
     locate(p0, pixels, rows, columns, where)
     xbase = address(x, group * depth)
     for t in range(steps):
@@ -179,8 +193,11 @@ def _convolve_block(x, packed, bias, taps, phase, lo, hi, y, nil, group, p0, cou
         addresses(where, xbase, x.shape[1], x.shape[2], x.shape[3] * x.itemsize, phase[4], phase[5], taps[tap, 0], taps[tap, 1], address(nil, 0), table[t])
     ybase = address(y, group * outputs)
     addresses(where, ybase, h, w, channels * y.itemsize, phase[6], phase[7], phase[0], phase[1], address(nowhere, 0), table[steps])
-    for b in range(blocks * part // parts, blocks * (part + 1) // parts):
+    if residual.size > 0:
+        addresses(where, address(residual, group * outputs), h, w, channels * y.itemsize, phase[6], phase[7], phase[0], phase[1], address(nowhere, 0), table[steps + 1])
+    for b in range(b0, b1):
         start = (group * blocks + b) * all_taps
+        whole = (b + 1) * width <= outputs
         for i in range(tiles):
             acc = zero(x, M, V)
             for t in range(steps):
@@ -188,15 +205,20 @@ def _convolve_block(x, packed, bias, taps, phase, lo, hi, y, nil, group, p0, cou
                 j = (start + taps[phase[2] + t, 2]) * depth * width
                 for k in range(depth):
                     acc = madd(acc, pointers, k, packed, j + k * width)
-            acc = clamp(acc, bias, (group * blocks + b) * width, lo, hi)
-            if (b + 1) * width <= outputs:
-                put(acc, gather(table, (steps * tiles + i) * M, M), b * width)
+            if whole:
+                if residual.size > 0:
+                    acc = plus(acc, gather(table, ((steps + 1) * tiles + i) * M, M), b * width)
+                put(clamp(acc, bias, (group * blocks + b) * width, lo, hi), gather(table, (steps * tiles + i) * M, M), b * width)
             else:
                 store(acc, edge, 0, width)
                 for m in range(i * M, min((i + 1) * M, pixels - p0)):
-                    r, c = phase[0] + where[1, m] * phase[6], phase[1] + where[2, m] * phase[7]
+                    n, r, c = where[0, m], phase[0] + where[1, m] * phase[6], phase[1] + where[2, m] * phase[7]
                     for o in range(outputs - b * width):
-                        y[where[0, m], r, c, group * outputs + b * width + o] = edge[(m - i * M) * width + o]
+                        value = edge[(m - i * M) * width + o] + bias[(group * blocks + b) * width + o]
+                        if residual.size > 0:
+                            value += residual[n, r, c, group * outputs + b * width + o]
+                        value = lo if value < lo else hi if value > hi else value  # NaN stays NaN
+                        y[n, r, c, group * outputs + b * width + o] = value
     nowhere[0] = edge[0]  # only their addresses were used: keeps them alive until here
 
 

@@ -2,17 +2,17 @@
 
 A layer notes all launches of a product with three functions; x, y, dx, dy are matrices (buffers.reshape(rows, -1)):
 
-    forward(step, x, kernel, bias, y)            y = clamp((x @ kernel + bias) * scale + shift): step.affine and step.clamp are applied
-    data_gradient(step, dy, kernel, dx)          dx = dy @ kernel.T
+    forward(step, x, kernel, epilogue, y)        y = clamp((x @ kernel + bias) * scale + shift + residual): convolutions/problem.py's Epilogue
+    data_gradient(step, dy, kernel, dx)          dx = dy @ kernel.T (+ residual)
     weight_gradient(step, x, dy, dkernel, dbias) dkernel = x.T @ dy, dbias = sum of dy's rows
 
-kernel is [K, N], bias and dbias [N]: `step.w.kernel.reshape(K, N)`; without a bias pass step.constant(zeros(N)) and a step.new(N).
+kernel is [K, N], dbias [N]: `step.w.kernel.reshape(K, N)`; without a bias pass a step.new(N) for dbias.
 Underneath, the call order is pack -> multiply, transpose -> multiply, weight_parts (-> add_parts). Packing reads weights only, so
 that a plan hoists it out of inference:
 
     pack(kernel [K, N], bias [N], scale [N], shift [N], packed [blocks, K, L], packed_bias [blocks * L])
     transpose(kernel [K, N], packed [blocks, N, L])          blocks = ceil(K / L) here
-    multiply(x [P, K], packed [blocks, K, L], packed_bias, lo, hi, y [P, N])
+    multiply(x [P, K], packed [blocks, K, L], packed_bias, residual, lo, hi, y [P, N], moments)
 
 where L = V * lanes(dtype) is a tile's width, the last block is filled up with zeros, and packed_shape(K, N, dtype) gives packed's
 shape. Products of a few rows are bound by the memory that the weights come from: up to SMALL (SMALL_BACK) rows, `stream` (`stream_back`)
@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from ..jit import compiled, kernel, prange
-from .tile import BYTES, M, V, address, clamp, gather, lanes, load, madd, spread, store, vmadd, zero
+from .moments import moments_of
+from .tile import BYTES, M, V, address, clamp, gather, lanes, load, madd, plus, spread, store, vmadd, zero
 
 ROWS = 16 * M  # rows of x that one job multiplies
 DEPTH = 256  # terms added in registers before they join the total: a block of packed weights stays in the first-level cache
@@ -46,29 +47,40 @@ def packed_shape(k: int, n: int, dtype: Any) -> tuple[int, int, int]:
 # ---- what layers call
 
 
-def forward(step: Any, x: Any, kernel: Any, bias: Any, y: Any) -> None:
-    """Note the launches of y = clamp((x @ kernel + bias) * scale + shift)."""
+def bands(rows: int) -> int:
+    """Into how many bands of rows `multiply` cuts the output, each with moments of its own."""
+    return -(-rows // ROWS)
+
+
+def forward(step: Any, x: Any, kernel: Any, epilogue: Any, y: Any) -> Any:
+    """Note the launches of y = clamp((x @ kernel + bias) * scale + shift + residual); returns the moments where they are wanted."""
     (rows, k), n = x.shape, y.shape[1]
-    scale, shift = step.affine or (step.constant(np.ones(n)), step.constant(np.zeros(n)))
+    bias, scale, shift = epilogue.vectors(step, n)
+    residual = epilogue.addend(step, 2)
+    clamp = tuple(map(float, epilogue.clamp))
     shape = packed_shape(k, n, step.dtype)
-    if rows <= SMALL and n >= shape[2]:
-        step.run(stream, x, kernel, bias, scale, shift, *map(float, step.clamp), out=y)
-        return
+    if rows <= SMALL and n >= shape[2] and epilogue.residual is None and not epilogue.moments:
+        step.run(stream, x, kernel, bias, scale, shift, *clamp, out=y)
+        return None
     packed, packed_bias = step.new(*shape), step.new(shape[0] * shape[2])
     step.run(pack, kernel, bias, scale, shift, out=(packed, packed_bias))
-    step.run(multiply, x, packed, packed_bias, *map(float, step.clamp), out=y)
+    moments = step.new(bands(rows) if epilogue.moments else 0, 3, n)
+    step.run(multiply, x, packed, packed_bias, residual, *clamp, out=(y, moments))
+    return moments if epilogue.moments else None
 
 
-def data_gradient(step: Any, dy: Any, kernel: Any, dx: Any) -> None:
-    """Note the launches of dx = dy @ kernel.T."""
+def data_gradient(step: Any, dy: Any, kernel: Any, dx: Any, residual: Any = None) -> None:
+    """Note the launches of dx = dy @ kernel.T + residual."""
     (rows, n), k = dy.shape, dx.shape[1]
-    if rows <= SMALL_BACK and n >= 4 * packed_shape(n, k, step.dtype)[2]:
+    if rows <= SMALL_BACK and n >= 4 * packed_shape(n, k, step.dtype)[2] and residual is None:
         step.run(stream_back, dy, kernel, out=dx)
         return
     shape = packed_shape(n, k, step.dtype)
     packed = step.new(*shape)
     step.run(transpose, kernel, out=packed)
-    step.run(multiply, dy, packed, step.constant(np.zeros(shape[0] * shape[2])), -np.inf, np.inf, out=dx)
+    nothing = step.constant(np.zeros(shape[0] * shape[2]))
+    residual = step.constant(np.zeros((0, 0))) if residual is None else residual
+    step.run(multiply, dy, packed, nothing, residual, -np.inf, np.inf, out=(dx, step.new(0, 3, k)))
 
 
 def weight_gradient(step: Any, x: Any, dy: Any, dkernel: Any, dbias: Any) -> None:
@@ -134,7 +146,7 @@ def transpose(kernel, packed):
 
 
 @compiled
-def _multiply_rows(x, packed, bias, lo, hi, y, p0, b0, b1):
+def _multiply_rows(x, packed, bias, residual, lo, hi, y, p0, b0, b1):
     """Rows p0 … p0 + ROWS of y, blocks b0 … b1 of its columns."""
     rows, n = y.shape
     _, depth, width = packed.shape
@@ -142,7 +154,7 @@ def _multiply_rows(x, packed, bias, lo, hi, y, p0, b0, b1):
     table = np.empty(tiles * M, np.int64)
     for i in range(tiles * M):  # rows behind the last are computed from the last, and dropped
         table[i] = address(x, min(p0 + i, rows - 1) * depth)
-    total, ones = np.empty((tiles * M, width), x.dtype), np.ones(width, x.dtype)
+    total = np.empty((tiles * M, width), x.dtype)
     for b in range(b0, b1):
         for k0 in range(0, depth, DEPTH):
             k1 = min(k0 + DEPTH, depth)
@@ -153,30 +165,42 @@ def _multiply_rows(x, packed, bias, lo, hi, y, p0, b0, b1):
                 for k in range(k0, k1):
                     acc = madd(acc, lines, k, packed, j + k * width)
                 if k0 > 0:
-                    acc = vmadd(acc, spread(total, i * M * width, width, M), 0, ones, 0)
+                    acc = plus(acc, spread(total, i * M * width, width, M), 0)
                 p = p0 + i * M
                 if k1 < depth:
                     store(acc, total, i * M * width, width)
                 elif p + M <= rows and (b + 1) * width <= n:
+                    if residual.size > 0:
+                        acc = plus(acc, spread(residual, p * n + b * width, n, M), 0)
                     store(clamp(acc, bias, b * width, lo, hi), y, p * n + b * width, n)
                 else:
-                    store(clamp(acc, bias, b * width, lo, hi), total, i * M * width, width)
+                    store(acc, total, i * M * width, width)
                     for m in range(min(M, rows - p)):
                         for c in range(min(width, n - b * width)):
-                            y[p + m, b * width + c] = total[i * M + m, c]
+                            value = total[i * M + m, c] + bias[b * width + c]
+                            if residual.size > 0:
+                                value += residual[p + m, b * width + c]
+                            y[p + m, b * width + c] = lo if value < lo else hi if value > hi else value  # NaN stays NaN
 
 
-@kernel
-def multiply(x, packed, packed_bias, lo, hi, y):
-    """y = min(max(x @ packed + bias, lo), hi)."""
-    blocks = packed.shape[0]
-    bands = (y.shape[0] + ROWS - 1) // ROWS
-    step = (blocks * bands + JOBS - 1) // JOBS
+@kernel(in_place=("residual",))
+def multiply(x, packed, packed_bias, residual, lo, hi, y, moments):
+    """y = min(max(x @ packed + bias + residual, lo), hi).
+
+    An empty residual is none; moments [bands(rows), 3, N] get the statistics of y's columns, (0, 3, N) none.
+    """
+    rows, n = y.shape
+    blocks, _, width = packed.shape
+    count = (rows + ROWS - 1) // ROWS
+    step = (blocks * count + JOBS - 1) // JOBS
     step = max(1, min(step, blocks))
     groups = (blocks + step - 1) // step
-    for job in prange(bands * groups):
-        b0 = (job % groups) * step
-        _multiply_rows(x, packed, packed_bias, lo, hi, y, (job // groups) * ROWS, b0, min(b0 + step, blocks))
+    for job in prange(count * groups):
+        b0, p0 = (job % groups) * step, (job // groups) * ROWS
+        b1 = min(b0 + step, blocks)
+        _multiply_rows(x, packed, packed_bias, residual, lo, hi, y, p0, b0, b1)
+        if moments.shape[0] > 0:
+            moments_of(y.reshape(-1), n, p0, min(ROWS, rows - p0), b0 * width, min(n, b1 * width), moments, job // groups)
 
 
 # ---- dkernel = x.T @ dy

@@ -12,6 +12,8 @@ Kernels keep their loops in Python; only these operations are written in LLVM IR
     store(acc, y, j, stride)              y.flat[j + m * stride :] = acc[m, :]
     acc = fetch(acc, rows, j)             acc[m, :] = rows[m][j :]
     put(acc, rows, j)                     rows[m][j :] = acc[m, :]
+    acc = plus(acc, rows, j)              acc[m, :] += rows[m][j :]
+    acc = mix(program)(acc)               rows of acc combined with constants; mix makes the operation when a module is imported
 
 Arrays are C-contiguous. Who holds only an address must keep the array alive with a later use. Nothing checks bounds.
 The same source gives float32 and float64, AVX-512, AVX2, SSE2 and NEON; with NUMBA_DISABLE_JIT=1 the names are NumPy functions.
@@ -25,7 +27,7 @@ from numba.extending import intrinsic, models, register_model
 from ..jit import INTERPRETED
 from .width import BYTES, M, V, lanes
 
-__all__ = ["BYTES", "M", "V", "address", "clamp", "fetch", "gather", "lanes", "load", "madd", "put", "spread", "store", "vmadd", "zero"]
+__all__ = ["BYTES", "M", "V", "address", "clamp", "fetch", "gather", "lanes", "load", "madd", "mix", "plus", "put", "spread", "store", "vmadd", "zero"]
 
 _INT = ir.IntType(64)
 
@@ -187,6 +189,62 @@ def fetch(typingctx, acc, rows, j):
 
 
 @intrinsic
+def plus(typingctx, acc, rows, j):
+    """acc[m, :] += rows[m][j:]."""
+
+    def codegen(context, builder, sig, args):
+        tile, vector = args[0], args[0].type.element
+        for m in range(acc.m):
+            p = _row(builder, args[1], m, vector.element, args[2])
+            for v in range(acc.v):
+                n = m * acc.v + v
+                tile = builder.insert_value(tile, builder.fadd(builder.extract_value(tile, n), _read(builder, p, vector, v)), n)
+        return tile
+
+    return acc(acc, rows, types.int64), codegen
+
+
+def mix(program):
+    """The operation that multiplies a tile by a constant matrix from the left, given as (steps, rows).
+
+    Each step (i, c, j) appends the row acc[i] + c * acc[j]; each row of the result is a sum of (i, c): c * acc[i].
+    """
+    steps, lines = program
+
+    @intrinsic
+    def apply(typingctx, acc):
+        tile = Tile(acc.dtype, len(lines), acc.v)
+
+        def codegen(context, builder, sig, args):
+            rows = [[builder.extract_value(args[0], m * acc.v + v) for v in range(acc.v)] for m in range(acc.m)]
+            for i, c, j in steps:
+                rows.append([_combined(builder, ((a, 1.0), (b, c))) for a, b in zip(rows[i], rows[j], strict=True)])
+            out = ir.Constant(context.get_value_type(tile), ir.Undefined)
+            for m, line in enumerate(lines):
+                for v in range(acc.v):
+                    out = builder.insert_value(out, _combined(builder, [(rows[i][v], c) for i, c in line]), m * acc.v + v)
+            return out
+
+        return tile(acc), codegen
+
+    return apply
+
+
+def _combined(builder, terms):
+    """Sum of c * a over the terms (a, c), begun with one that needs no multiplication if there is any."""
+    total = None
+    for a, c in sorted(terms, key=lambda term: term[1] != 1):
+        factor = ir.Constant(a.type, [ir.Constant(a.type.element, c)] * a.type.count)
+        if total is None:
+            total = a if c == 1 else builder.fmul(a, factor)
+        elif abs(c) == 1:
+            total = (builder.fadd if c > 0 else builder.fsub)(total, a)
+        else:
+            total = _multiply_add(builder, a, factor, total)
+    return total
+
+
+@intrinsic
 def put(typingctx, acc, rows, j):
     """Write acc[m, :] at the address rows[m] + j elements."""
 
@@ -254,4 +312,4 @@ def clamp(typingctx, acc, bias, j, lo, hi):
 
 
 if INTERPRETED:
-    from .tile_interpreted import address, clamp, fetch, gather, load, madd, put, spread, store, vmadd, zero
+    from .tile_interpreted import address, clamp, fetch, gather, load, madd, mix, plus, put, spread, store, vmadd, zero

@@ -41,6 +41,22 @@ def fetch(acc, rows, j):
     return np.array([_at(r + j * acc.itemsize, acc.shape[1], acc.dtype) for r in rows])
 
 
+def plus(acc, rows, j):
+    return acc + fetch(acc, rows, j)
+
+
+def mix(program):
+    steps, lines = program
+
+    def apply(acc):
+        rows = list(acc)
+        for i, c, j in steps:
+            rows.append(rows[i] + acc.dtype.type(c) * rows[j])
+        return np.array([sum(acc.dtype.type(c) * rows[i] for i, c in line) for line in lines], acc.dtype)
+
+    return apply
+
+
 def put(acc, rows, j):
     for r, line in zip(rows, acc, strict=True):
         _at(r + j * acc.itemsize, len(line), acc.dtype)[:] = line

@@ -20,6 +20,7 @@ class Add(Merge):
     Shapes: (N, ...) each, axes equal or 1 -> (N, ...).  Reference: the shortcut of He et al., 2015.
     """
 
+    adds = True
     takes_clamp = True
 
     def forward(self, step: Any) -> None:

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
+from ..convolutions import Convolution, Epilogue, note_product, note_weight_gradient
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
-from ..kernels.padding import output_size
+from ..kernels.padding import borders, output_size
 from ..layer import Activation, Initial, Layer, Penalty, Weight, choice, option, pair, positive
-from .convolution_algorithms import ALGORITHMS
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,12 @@ class Conv2D(Layer):
     kernel_regularizer: Penalty = None
     bias_regularizer: Penalty = None
 
-    takes_clamp: ClassVar[bool] = True
+    takes_padding: ClassVar[bool] = True
     takes_affine: ClassVar[bool] = True
+    takes_residual: ClassVar[bool] = True
+    takes_clamp: ClassVar[bool] = True
+    takes_dx_residual: ClassVar[bool] = True
+    gives_moments: ClassVar[bool] = True
 
     def __post_init__(self):
         pair(self, "kernel_size", "strides", "dilation_rate")
@@ -61,12 +67,21 @@ class Conv2D(Layer):
         bias = Weight((self.filters,), self.bias_initializer, regularizer=self.bias_regularizer)
         return {"kernel": kernel, "bias": bias} if self.use_bias else {"kernel": kernel}
 
-    def forward(self, step: Any) -> tuple:
-        algorithm = step.choose(ALGORITHMS, self, step.x.shape[1:])
-        return algorithm, algorithm.forward(step, self)
+    def problem(self, step: Any) -> Convolution:
+        sides = zip(step.x.shape[1:], step.padding, self.kernel_size, self.strides, self.dilation_rate, strict=False)
+        low = tuple(pad[0] + borders(n + sum(pad), k, s, d, self.padding)[0] for n, pad, k, s, d in sides)
+        dtype = np.dtype(step.dtype).name
+        return Convolution(step.batch, step.x.shape[1:], step.shape, self.kernel_size, self.strides, self.dilation_rate, low, self.groups, dtype)
 
-    def backward(self, step: Any, algorithm: Any, kept: Any) -> None:
-        algorithm.backward(step, self, kept)
+    def forward(self, step: Any) -> None:
+        bias = step.w.bias if self.use_bias else None
+        epilogue = Epilogue(bias, step.affine, step.residual, step.clamp, step.wants_moments)
+        step.moments = note_product(step, self.problem(step), step.x, step.w.kernel, epilogue, step.y)
+
+    def backward(self, step: Any) -> None:
+        problem = self.problem(step)
+        note_product(step, problem.transpose, step.dy, step.w.kernel, Epilogue(residual=step.dx_residual), step.dx)
+        note_weight_gradient(step, problem, step.x, step.dy, step.dw.kernel, step.dw.bias if self.use_bias else step.new(self.filters))
 
     @classmethod
     def examples(cls) -> Iterator[tuple]:

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
+from ..convolutions import Convolution, Epilogue, note_product, note_weight_gradient
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
-from ..kernels.convolution import data_taps, forward_taps
 from ..kernels.reduce import channel_sums
 from ..layer import Activation, Initial, Layer, Penalty, Weight, choice, option, pair, positive
 from .conv2d import image_shape
-from .convolution_algorithms import FREE, bias_of, note_convolution, note_weight_gradient
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,10 @@ class Conv2DTranspose(Layer):
     kernel_regularizer: Penalty = None
     bias_regularizer: Penalty = None
 
-    takes_clamp: ClassVar[bool] = True
     takes_affine: ClassVar[bool] = True
+    takes_residual: ClassVar[bool] = True
+    takes_clamp: ClassVar[bool] = True
+    takes_dx_residual: ClassVar[bool] = True
 
     def __post_init__(self):
         pair(self, "kernel_size", "strides", "dilation_rate")
@@ -73,16 +76,19 @@ class Conv2DTranspose(Layer):
         bias = Weight((self.filters,), self.bias_initializer, regularizer=self.bias_regularizer)
         return {"kernel": kernel, "bias": bias} if self.use_bias else {"kernel": kernel}
 
-    def taps(self) -> tuple:
-        return self.kernel_size, self.strides, self.dilation_rate, (self.axis(None, 0)[1], self.axis(None, 1)[1])
+    def problem(self, step: Any) -> Convolution:
+        """The convolution whose gradient by its input this layer computes: it makes images like x from images like y."""
+        low, dtype = (self.axis(None, 0)[1], self.axis(None, 1)[1]), np.dtype(step.dtype).name
+        return Convolution(step.batch, step.shape, step.x.shape[1:], self.kernel_size, self.strides, self.dilation_rate, low, 1, dtype)
 
     def forward(self, step: Any) -> None:
-        note_convolution(step, step.x, step.w.kernel, bias_of(step, self), step.affine, data_taps(*self.taps()), 1, 1, step.clamp, step.y)
+        epilogue = Epilogue(step.w.bias if self.use_bias else None, step.affine, step.residual, step.clamp)
+        note_product(step, self.problem(step).transpose, step.x, step.w.kernel, epilogue, step.y)
 
     def backward(self, step: Any) -> None:
-        taps = forward_taps(*self.taps())
-        note_convolution(step, step.dy, step.w.kernel, None, None, taps, 1, 0, FREE, step.dx)
-        note_weight_gradient(step, step.dy, step.x, taps, 1, step.dw.kernel, step.new(step.x.shape[3]))
+        problem = self.problem(step)
+        note_product(step, problem, step.dy, step.w.kernel, Epilogue(residual=step.dx_residual), step.dx)
+        note_weight_gradient(step, problem, step.dy, step.x, step.dw.kernel, step.new(step.x.shape[3]))
         if self.use_bias:
             channel_sums(step, step.dy, step.dw.bias)
 

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
+from ..convolutions import Epilogue
 from ..errors import ShapeError
 from ..graph import Shape
 from ..kernels import gemm
@@ -29,8 +28,11 @@ class Dense(Layer):
     kernel_regularizer: Penalty = None
     bias_regularizer: Penalty = None
 
-    takes_clamp: ClassVar[bool] = True
     takes_affine: ClassVar[bool] = True
+    takes_residual: ClassVar[bool] = True
+    takes_clamp: ClassVar[bool] = True
+    takes_dx_residual: ClassVar[bool] = True
+    gives_moments: ClassVar[bool] = True
 
     def __post_init__(self):
         positive(self, "units")
@@ -46,12 +48,12 @@ class Dense(Layer):
         return {"kernel": kernel, "bias": bias} if self.use_bias else {"kernel": kernel}
 
     def forward(self, step: Any) -> None:
-        bias = step.w.bias if self.use_bias else step.constant(np.zeros(self.units))
-        gemm.forward(step, matrix(step.x), step.w.kernel, bias, matrix(step.y))
+        epilogue = Epilogue(step.w.bias if self.use_bias else None, step.affine, step.residual and matrix(step.residual), step.clamp, step.wants_moments)
+        step.moments = gemm.forward(step, matrix(step.x), step.w.kernel, epilogue, matrix(step.y))
 
     def backward(self, step: Any) -> None:
         dbias = step.dw.bias if self.use_bias else step.new(self.units)
-        gemm.data_gradient(step, matrix(step.dy), step.w.kernel, matrix(step.dx))
+        gemm.data_gradient(step, matrix(step.dy), step.w.kernel, matrix(step.dx), step.dx_residual and matrix(step.dx_residual))
         gemm.weight_gradient(step, matrix(step.x), matrix(step.dy), step.dw.kernel, dbias)
 
     @classmethod

@@ -54,6 +54,10 @@ class ZeroPadding2D(Layer):
     def __post_init__(self):
         borders(self, "padding")
 
+    @property
+    def pads(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        return self.padding
+
     def output_shape(self, x: Shape) -> Shape:
         h, w, c = image(x)
         (top, bottom), (left, right) = self.padding

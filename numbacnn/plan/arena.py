@@ -32,11 +32,12 @@ def arena(launches: list[Launch], spans: dict[Buffer, tuple[int, int]], reuse: b
 
 def _donor(launch: Launch, root: Buffer, spans: dict, places: dict) -> Buffer | None:
     """An input of `launch` that dies there, as large as `root`, whose memory the kernel's first output may overwrite."""
-    if not launch.kernel.in_place or root is not launch.out[0].root or launch.out[0].offset or launch.out[0].size != root.size:
+    if root is not launch.out[0].root or launch.out[0].offset or launch.out[0].size != root.size:
         return None
     for b in launch.args:
         if isinstance(b, Buffer) and b.root.kind == "temporary" and b.size == b.root.size and b.root in places:
             dies = spans[b.root][1] == spans[root][0]
-            if dies and b.root.nbytes == root.nbytes and b.dtype == root.dtype:
+            everywhere = all(launch.kernel.overwrites(i) for i, a in enumerate(launch.args) if isinstance(a, Buffer) and a.root is b.root)
+            if dies and everywhere and b.root.nbytes == root.nbytes and b.dtype == root.dtype:
                 return b.root
     return None

@@ -1,23 +1,39 @@
-"""Pass: resting layers take their inference form; affine and clamp layers move into a producer that takes them."""
+"""Pass: resting layers take their inference form; padding, affine, sum and clamp layers move into a neighbour that takes them."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..graph import Graph, Node
+from ..graph import Graph, Node, Shape
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A node with what was folded into it: an affine node (BatchNormalization at rest), then a clamp node (ReLU)."""
+    """A node with what was folded into it: a padding before it, behind it an affine node (BatchNormalization at rest), a sum, a clamp (ReLU)."""
 
     node: Node
+    padding: Node | None = None
     affine: Node | None = None
+    sum: Node | None = None
     clamp: Node | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """The nodes whose value this unit makes, the last one's being its output."""
-        return tuple(n.name for n in (self.node, self.affine, self.clamp) if n)
+        return tuple(n.name for n in (self.node, self.affine, self.sum, self.clamp) if n)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the node itself reads."""
+        return self.padding.inputs if self.padding else self.node.inputs
+
+    @property
+    def residual(self) -> str | None:
+        """The other operand of the sum."""
+        if self.sum is None:
+            return None
+        mine = self.affine.name if self.affine else self.node.name
+        return next(i for i in self.sum.inputs if i != mine)
 
 
 def rest(graph: Graph, training: bool, trainable: frozenset[str], declared: dict[str, dict]) -> Graph:
@@ -26,24 +42,48 @@ def rest(graph: Graph, training: bool, trainable: frozenset[str], declared: dict
     return replace(graph, nodes=tuple(nodes))
 
 
-def fold(graph: Graph, training: bool, keep: frozenset[str], enabled: bool = True) -> list[Unit]:
+def fold(graph: Graph, shapes: dict[str, Shape], training: bool, keep: frozenset[str], enabled: bool = True) -> list[Unit]:
     """Units in topological order. A value that somebody else reads, or that is kept, is never folded away."""
     readers = Counter(i for n in graph.nodes for i in n.inputs)
-    units: list[Unit] = []
+    units: list[Unit | None] = []
     made_by: dict[str, int] = {}  # node name -> index of the unit that makes its value
     for node in graph.nodes:
-        at = made_by.get(node.inputs[0]) if enabled and len(node.inputs) == 1 else None
-        unit = units[at] if at is not None else None
-        free = unit is not None and unit.names[-1] == node.inputs[0] and readers[node.inputs[0]] == 1 and node.inputs[0] not in keep
-        if free and unit.clamp is None:
-            if not training and unit.affine is None and unit.node.layer.takes_affine and node.layer.affine is not None:
-                units[at] = replace(unit, affine=node)
-                made_by[node.name] = at
-                continue
-            if unit.node.layer.takes_clamp and node.layer.clamp is not None:
-                units[at] = replace(unit, clamp=node)
-                made_by[node.name] = at
-                continue
-        made_by[node.name] = len(units)
-        units.append(Unit(node))
-    return units
+        merged = None
+        for at in _neighbours(node, made_by) if enabled else ():
+            unit = units[at]
+            if readers[unit.names[-1]] == 1 and unit.names[-1] not in keep:
+                if merged := _merged(unit, node, training, shapes, made_by, at):
+                    break
+        if merged is None:
+            made_by[node.name] = len(units)
+            units.append(Unit(node))
+        elif merged.node is node:  # a padding went into the node behind it
+            units[at] = None
+            made_by[node.name] = len(units)
+            units.append(merged)
+        else:
+            units[at] = merged
+            made_by[node.name] = at
+    return [u for u in units if u]
+
+
+def _neighbours(node: Node, made_by: dict[str, int]) -> Iterator[int]:
+    """Units whose outputs the node reads, the latest first: whatever it reads besides is then there before."""
+    return iter(sorted({made_by[i] for i in node.inputs}, reverse=True))
+
+
+def _merged(unit: Unit, node: Node, training: bool, shapes: dict[str, Shape], made_by: dict[str, int], at: int) -> Unit | None:
+    """The unit with the node folded into it (or the other way round), where that is possible."""
+    layer, owner = node.layer, unit.node.layer
+    if owner.pads and layer.takes_padding and unit.names == (unit.node.name,):
+        return Unit(node, padding=unit.node)
+    if unit.clamp:
+        return None
+    if not training and layer.affine is not None and owner.takes_affine and not (unit.affine or unit.sum):
+        return replace(unit, affine=node)
+    if layer.adds and len(set(node.inputs)) == 2 and owner.takes_residual and not unit.sum:
+        before = all(made_by[i] < at or i == unit.names[-1] for i in node.inputs)
+        return replace(unit, sum=node) if before and len({shapes[i] for i in node.inputs}) == 1 else None
+    if layer.clamp is not None and owner.takes_clamp:
+        return replace(unit, clamp=node)
+    return None

@@ -42,6 +42,7 @@ class Plan:
     optimizer, flat     update the weights in the same run; the trained weights lie in `flat`
     keep        nodes whose outputs and gradients survive the run (plan.value, plan.gradient)
     input_gradients     whether plans without an optimizer compute them
+    preferred, winograd {key of a convolution: name of its algorithm} to take first; whether Winograd's algorithms may be taken
     folding, reuse      off for tests: every layer by itself, every buffer in a place of its own
     """
 
@@ -61,6 +62,8 @@ class Plan:
         dtype: Any = np.float32,
         keep: Sequence[str] = (),
         input_gradients: bool = True,
+        preferred: dict[str, str] | None = None,
+        winograd: bool = True,
         folding: bool = True,
         reuse: bool = True,
         progress: Progress | None = None,
@@ -75,9 +78,9 @@ class Plan:
         specs = {n.weight_path(w): spec for n in graph.nodes for w, spec in declared[n.name].items()}
         owner_of = {n.weight_path(w): n.owner for n in graph.nodes for w in declared[n.name]}
         graph = rest(graph, training, trainable, declared)
-        self.units = fold(graph, training, frozenset((*graph.outputs, *keep)), folding)
+        self.units = fold(graph, shapes, training, frozenset((*graph.outputs, *keep)), folding)
 
-        recorder = Recorder(batch, dtype, backend.workspaces)
+        recorder = Recorder(batch, dtype, backend.workspaces, preferred, winograd)
         whole = Buffer((layout.size,), dtype, "weights", "persistent") if layout else None
         self.weights = {path: Buffer(spec.shape, dtype, path, "persistent") for path, spec in specs.items()}
         for segment in layout.segments if layout else ():

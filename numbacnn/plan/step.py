@@ -1,6 +1,7 @@
 """What a layer sees while it describes its work, and the recorder that notes it (the contract stands in numbacnn/layer.py)."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,37 @@ from ..jit import Kernel
 from .buffer import Buffer, Launch
 
 
+@dataclass(frozen=True)
 class Choice:
-    """The algorithm that a node got, and why those before it in the list were refused."""
+    """The algorithm that a node got for a problem, and why others were refused."""
 
-    def __init__(self, node: str, name: str, refused: dict[str, str]):
-        self.node, self.name, self.refused = node, name, refused
+    node: str
+    kind: str
+    problem: Any
+    name: str
+    refused: dict[str, str]
+    candidates: tuple[str, ...]  # names of all that could have been taken
+
+    @property
+    def key(self) -> str:
+        """By what a measured choice is stored."""
+        return choice_key(self.kind, self.problem)
+
+
+def choice_key(kind: str, problem: Any) -> str:
+    """What a choice depends on, as text: nothing else (thread counts least of all) may decide."""
+    return f"{kind}: {problem}"
 
 
 class Recorder:
-    """Notes launches, and checks the one rule: every buffer is written by exactly one launch."""
+    """Notes launches, and checks the one rule: every buffer is written by exactly one launch.
 
-    def __init__(self, batch: int, dtype: Any, threads: int):
+    preferred: {key of a problem: name of the algorithm} that go before the order of the candidates; winograd: whether those count.
+    """
+
+    def __init__(self, batch: int, dtype: Any, threads: int, preferred: dict[str, str] | None = None, winograd: bool = True):
         self.batch, self.dtype, self.threads = batch, np.dtype(dtype).type, threads
+        self.preferred, self.winograd = preferred or {}, winograd
         self.launches: list[Launch] = []
         self.choices: list[Choice] = []
         self.clock = Buffer((2,), np.uint64, "clock", "persistent")
@@ -82,8 +102,15 @@ class Step:
         self.xs, self.shape = list(xs), tuple(shape)
         self.batch, self.dtype, self.clock, self.stream = recorder.batch, recorder.dtype, recorder.clock, node.stream
         self.w, self.dw = Namespace(node.name, weights, names), Namespace(node.name, gradients, names)
+        self.padding = ((0, 0), (0, 0))
         self.clamp: tuple[float, float] = (-np.inf, np.inf)
         self.affine: tuple[Buffer, Buffer] | None = None
+        self.residual: Buffer | None = None
+        self.dresidual: Buffer | None = None
+        self.dx_residual: Buffer | None = None
+        self.wants_moments = False
+        self.moments: Buffer | None = None
+        self.x_moments: Buffer | None = None
         self.dy: Buffer | None = None
         self.dxs: list[Buffer | None] = [None] * len(self.xs)
         self._y: Buffer | None = None
@@ -127,15 +154,22 @@ class Step:
     def workspace(self, *shape: int, dtype: Any = None) -> Buffer:
         return Buffer((self._recorder.threads, *shape), dtype or self.dtype, f"{self._node.name} (workspace)", "workspace")
 
-    def choose(self, candidates: Sequence[Any], *facts: Any) -> Any:
-        refused: dict[str, str] = {}
+    def choose(self, kind: str, candidates: Sequence[Any], problem: Any) -> Any:
+        """The first candidate that can do it, or the one that was preferred for it."""
+        recorder, refused, able = self._recorder, {}, []
         for candidate in candidates:
-            reason = candidate.supports(*facts)
+            off = getattr(candidate, "winograd", False) and not recorder.winograd
+            reason = "winograd=False" if off else candidate.supports(problem)
             if reason is None:
-                self._recorder.choices.append(Choice(self._node.name, candidate.name, refused))
-                return candidate
-            refused[candidate.name] = reason
-        raise ConfigError(f"layer {self._node.name!r}: no algorithm can do this: " + "; ".join(f"{n}: {r}" for n, r in refused.items()))
+                able.append(candidate)
+            else:
+                refused[candidate.name] = reason
+        if not able:
+            raise ConfigError(f"layer {self._node.name!r}: no algorithm can do this: " + "; ".join(f"{n}: {r}" for n, r in refused.items()))
+        wanted = recorder.preferred.get(choice_key(kind, problem))
+        chosen = next((c for c in able if c.name == wanted), able[0])
+        recorder.choices.append(Choice(self._node.name, kind, problem, chosen.name, refused, tuple(c.name for c in able)))
+        return chosen
 
     def run(self, kernel: Kernel, *args: Any, out: Any) -> Buffer:
         return self._recorder.run(self._node.name, kernel, args, out)

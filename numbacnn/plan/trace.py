@@ -44,6 +44,8 @@ class Tracer:
         self.recorder = recorder
         self.steps: dict[int, Step] = {}
         self.kept: dict[int, tuple] = {}
+        self.measured = {name for unit in units if unit.node.layer.takes_moments for name in unit.inputs}  # whose moments somebody takes
+        self.moments: dict[str, Buffer] = {}
         self.uses: dict[str, list[Buffer]] = {}
 
     def step(self, node: Node, xs: list[Buffer]) -> Step:
@@ -64,15 +66,23 @@ class Tracer:
                 b = Buffer((self.recorder.batch, *self.shapes[node.name]), self.recorder.dtype, node.name, "persistent")
                 trace.inputs[node.name] = trace.values[node.name] = b
                 continue
-            s = self.steps[i] = self.step(node, [trace.values[n] for n in node.inputs])
+            s = self.steps[i] = self.step(node, [trace.values[n] for n in unit.inputs])
+            if unit.padding:
+                s.padding = unit.padding.layer.pads
             if unit.affine:
                 s.affine = unit.affine.layer.affine(self.step(unit.affine, [s.y]))
+            if unit.sum:
+                s.residual = trace.values[unit.residual]
             if unit.clamp:
                 s.clamp = tuple(map(float, unit.clamp.layer.clamp))
+            s.wants_moments = node.layer.gives_moments and unit.names == (node.name,) and node.name in self.measured
+            s.x_moments = self.moments.get(unit.inputs[0]) if node.layer.takes_moments else None
             self.kept[i] = _kept(node.layer.forward(s))
             if s.y.shape != (self.recorder.batch, *self.shapes[node.name]):
                 raise ConfigError(f"layer {node.name!r} made {s.y.shape[1:]}, but its output_shape() says {self.shapes[node.name]}")
             trace.values[unit.names[-1]] = s.y
+            if s.moments is not None:
+                self.moments[node.name] = s.moments
 
     def attach(self, losses: list[Any]) -> list[tuple[str, Buffer]]:
         """Put the losses behind the outputs (or a plain seed, where there is none). Returns (node, gradient by its output)."""
@@ -92,7 +102,7 @@ class Tracer:
                 continue
             unit = made_by[name]
             if loss.link and unit.node.layer.link == loss.link and unit.clamp is None:
-                name = unit.node.inputs[0]  # work from the logits: a saturated unit still learns
+                name = unit.inputs[0]  # work from the logits: a saturated unit still learns
             prediction = trace.values[name]
             target = Buffer(prediction.shape, self.recorder.dtype, f"target of {name}", "persistent")
             share = Buffer((self.recorder.batch,), self.recorder.dtype, f"share of {name}", "persistent")
@@ -129,15 +139,27 @@ class Tracer:
             if not node.inputs:
                 trace.input_gradients[node.name] = dy
                 continue
-            s = self.steps[i]
-            if unit.clamp:
-                dx = Buffer(dy.shape, dy.dtype, f"gradient of {node.name}")
-                dy = self.recorder.run(unit.clamp.name, kernels.clamp_backward, (s.y, dy, *s.clamp), dx)
-            s.dy = dy
-            node.layer.backward(s, *self.kept[i])
-            for source, g in zip(node.inputs, s.dxs, strict=True):
-                if g is not None:
-                    grads.setdefault(source, []).append(g)
+            self._unit_backward(unit, self.steps[i], dy, self.kept[i], grads)
+
+    def _unit_backward(self, unit: Unit, s: Step, dy: Buffer, kept: tuple, grads: dict[str, list[Buffer]]) -> None:
+        """Backward of one unit: through its clamp and its sum, unless the layer does that itself, and through its layer."""
+        layer = unit.node.layer
+        if unit.clamp and layer.takes_folded_gradient:
+            if unit.sum:
+                s.dresidual = Buffer(dy.shape, dy.dtype, f"gradient of {unit.residual}")
+        elif unit.clamp:
+            dx = Buffer(dy.shape, dy.dtype, f"gradient of {unit.node.name}")
+            dy = self.recorder.run(unit.clamp.name, kernels.clamp_backward, (s.y, dy, *s.clamp), dx)
+        if unit.sum:
+            grads.setdefault(unit.residual, []).append(dy if s.dresidual is None else s.dresidual)
+        s.dy = dy
+        others = grads.get(unit.inputs[0], [])
+        if others and layer.takes_dx_residual:
+            s.dx_residual = others.pop()
+        layer.backward(s, *kept)
+        for source, g in zip(unit.inputs, s.dxs, strict=True):
+            if g is not None:
+                grads.setdefault(source, []).append(g)
 
     def finish(self, trainable: list[str], specs: dict[str, Any], place: dict[str, Buffer]) -> None:
         """Every trained weight gets one final gradient, at its place where it has one: sum over uses, plus its penalty's."""

@@ -2,10 +2,10 @@
 
 import pytest
 
+from numbacnn.convolutions import PRODUCTS, WEIGHTS, Convolution
 from numbacnn.errors import ConfigError, ShapeError
 from numbacnn.layers.conv2d import Conv2D
 from numbacnn.layers.conv2d_transpose import Conv2DTranspose
-from numbacnn.layers.convolution_algorithms import ALGORITHMS
 
 
 @pytest.mark.parametrize(
@@ -48,14 +48,23 @@ def test_unknown_sizes():
 
 
 @pytest.mark.parametrize(
-    ("layer", "shape", "name"),
+    ("channels", "size", "options", "name"),
     [
-        (Conv2D(4, 1), (5, 5, 3), "pointwise"),
-        (Conv2D(4, 1, 2), (5, 5, 3), "direct tile"),
-        (Conv2D(4, 3), (5, 5, 3), "direct tile, joined columns"),
-        (Conv2D(4, 3, dilation_rate=2), (5, 5, 3), "direct tile"),
-        (Conv2D(4, 3), (5, 5, 8), "direct tile"),
+        (3, 1, {}, "pointwise"),
+        (3, 1, {"strides": (2, 2)}, "direct"),
+        (3, 3, {}, "direct, joined columns"),
+        (3, 3, {"dilation": (2, 2)}, "direct"),
+        (8, 3, {}, "direct"),
     ],
 )
-def test_choice_of_algorithm(layer, shape, name):
-    assert next(a.name for a in ALGORITHMS if a.supports(layer, shape) is None) == name
+def test_choice_of_algorithm(channels, size, options, name):
+    problem = Convolution(2, (5, 5, channels), (5, 5, 4), (size, size), low=(size // 2, size // 2), **options)
+    for candidates in (PRODUCTS, WEIGHTS):
+        assert next(c.name for c in candidates if c.supports(problem) is None) == name
+
+
+def test_a_transposed_problem_reads_what_the_other_writes():
+    problem = Convolution(2, (9, 7, 3), (4, 3, 8), (3, 3), (2, 2))
+    assert problem.transpose.source == problem.target == (4, 3, 8)
+    assert problem.transpose.transpose == problem
+    assert str(problem.transpose) != str(problem)

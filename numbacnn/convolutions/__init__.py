@@ -1,0 +1,30 @@
+"""Ways to compute a 2-D convolution, one a file: for each, when it can, and the launches that it notes.
+
+A candidate has a `name`, `supports(problem) -> reason why not, or None`, and
+  of PRODUCTS (the forward pass, and the gradient by the input, which is a transposed problem):
+      note(step, problem, x, kernel, epilogue, y) -> buffer of y's moments where the epilogue wants them
+  of WEIGHTS (the gradient by kernel and bias):
+      note(step, problem, x, dy, dkernel, dbias)
+The first that can is taken, unless measurements on this machine say otherwise (`numbacnn bench --tune`).
+"""
+
+from typing import Any
+
+from . import direct, pointwise
+from .problem import FREE, Convolution, Epilogue
+
+PRODUCTS = (*pointwise.PRODUCTS, *direct.PRODUCTS)
+WEIGHTS = (*pointwise.WEIGHTS, *direct.WEIGHTS)
+
+
+def note_product(step: Any, problem: Convolution, x: Any, kernel: Any, epilogue: Epilogue, y: Any) -> Any:
+    """Note y = clamp((problem's product of x and kernel + bias) * scale + shift + residual); returns y's moments where they are wanted."""
+    return step.choose("product", PRODUCTS, problem).note(step, problem, x, kernel, epilogue, y)
+
+
+def note_weight_gradient(step: Any, problem: Convolution, x: Any, dy: Any, dkernel: Any, dbias: Any) -> None:
+    """Note the problem's gradient by its kernel, and dbias = sum of dy over all pixels."""
+    step.choose("weights", WEIGHTS, problem).note(step, problem, x, dy, dkernel, dbias)
+
+
+__all__ = ["FREE", "PRODUCTS", "WEIGHTS", "Convolution", "Epilogue", "note_product", "note_weight_gradient"]
