@@ -69,12 +69,18 @@ class Buffer:
 
 @dataclass(eq=False)
 class Launch:
-    """One call of a kernel: kernel(*args, *out), made for a node."""
+    """One call of a kernel: kernel(*args, *out), made for a node, and by the algorithm of a choice where there was one."""
 
     node: str
     kernel: Any
     args: tuple
     out: tuple
+    choice: Any = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the call reads and writes, scratch memory not counted."""
+        return sum(b.nbytes for b in (*self.args, *self.out) if isinstance(b, Buffer) and b.root.kind != "workspace")
 
     @property
     def reads(self) -> set[Buffer]:

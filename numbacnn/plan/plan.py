@@ -11,6 +11,7 @@ from ..graph import Graph, Shape
 from .arena import arena
 from .bind import Progress, bind, give_memory
 from .buffer import Buffer
+from .checkpoint import segments
 from .expand import expand
 from .fold import fold, rest
 from .hoist import hoist
@@ -43,6 +44,7 @@ class Plan:
     keep        nodes whose outputs and gradients survive the run (plan.value, plan.gradient)
     input_gradients     whether plans without an optimizer compute them
     preferred, winograd {key of a convolution: name of its algorithm} to take first; whether Winograd's algorithms may be taken
+    checkpointing       outputs inside of segments are computed again instead of kept (plan/checkpoint.py)
     folding, reuse      off for tests: every layer by itself, every buffer in a place of its own
     """
 
@@ -64,6 +66,7 @@ class Plan:
         input_gradients: bool = True,
         preferred: dict[str, str] | None = None,
         winograd: bool = True,
+        checkpointing: bool | Sequence[str] = False,
         folding: bool = True,
         reuse: bool = True,
         progress: Progress | None = None,
@@ -92,7 +95,7 @@ class Plan:
         trained = [p for p, s in specs.items() if training and s.trainable and owner_of[p] in trainable]
         update = None
         if training:
-            tracer.backward(heads)
+            tracer.backward(heads, segments(self.units, shapes, checkpointing))
             place = {}
             if layout:
                 g = Buffer((layout.size,), dtype, "gradients")

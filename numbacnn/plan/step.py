@@ -17,11 +17,11 @@ class Choice:
     """The algorithm that a node got for a problem, and why others were refused."""
 
     node: str
-    kind: str
+    kind: str  # of what: "product", "weights"
     problem: Any
     name: str
     refused: dict[str, str]
-    candidates: tuple[str, ...]  # names of all that could have been taken
+    able: tuple[str, ...]  # names of all that could have been taken
 
     @property
     def key(self) -> str:
@@ -43,6 +43,7 @@ class Recorder:
     def __init__(self, batch: int, dtype: Any, threads: int, preferred: dict[str, str] | None = None, winograd: bool = True):
         self.batch, self.dtype, self.threads = batch, np.dtype(dtype).type, threads
         self.preferred, self.winograd = preferred or {}, winograd
+        self.again = False  # what is noted was done before: memory that outlives the step is not written again
         self.launches: list[Launch] = []
         self.choices: list[Choice] = []
         self.clock = Buffer((2,), np.uint64, "clock", "persistent")
@@ -53,12 +54,15 @@ class Recorder:
         out = out if isinstance(out, tuple) else (out,)
         if not isinstance(kernel, Kernel):
             raise ConfigError(f"layer {node!r} runs {kernel!r}, which is no kernel: decorate it with numbacnn.jit.kernel")
+        if self.again:
+            out = tuple(Buffer(b.shape, b.dtype, b.name) if b.root.kind == "persistent" else b for b in out)
         for b in out:
             place = (b.root, b.offset)
             if b.root.kind in ("constant", "workspace") or (place in self._written and b.root.kind == "temporary"):
                 raise ConfigError(f"layer {node!r}: kernel {kernel.__name__} writes {b}, which {self._written.get(place, 'nothing may write')} writes already")
             self._written[place] = f"{kernel.__name__} of {node!r}"
-        self.launches.append(Launch(node, kernel, tuple(map(self._scalar, args)), out))
+        choice = self.choices[-1] if self.choices and self.choices[-1].node == node else None
+        self.launches.append(Launch(node, kernel, tuple(map(self._scalar, args)), out, choice))
         return out[0]
 
     def _scalar(self, value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Pass: every layer speaks once; what it says becomes a list of launches, forward and, in training, backward."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,27 +63,41 @@ class Tracer:
         trace = self.trace
         for i, unit in enumerate(self.units):
             node = unit.node
-            if not node.inputs:
-                b = Buffer((self.recorder.batch, *self.shapes[node.name]), self.recorder.dtype, node.name, "persistent")
-                trace.inputs[node.name] = trace.values[node.name] = b
+            if node.inputs:
+                self._unit_forward(i, trace.values)
                 continue
-            s = self.steps[i] = self.step(node, [trace.values[n] for n in unit.inputs])
-            if unit.padding:
-                s.padding = unit.padding.layer.pads
-            if unit.affine:
-                s.affine = unit.affine.layer.affine(self.step(unit.affine, [s.y]))
-            if unit.sum:
-                s.residual = trace.values[unit.residual]
-            if unit.clamp:
-                s.clamp = tuple(map(float, unit.clamp.layer.clamp))
-            s.wants_moments = node.layer.gives_moments and unit.names == (node.name,) and node.name in self.measured
-            s.x_moments = self.moments.get(unit.inputs[0]) if node.layer.takes_moments else None
-            self.kept[i] = _kept(node.layer.forward(s))
-            if s.y.shape != (self.recorder.batch, *self.shapes[node.name]):
-                raise ConfigError(f"layer {node.name!r} made {s.y.shape[1:]}, but its output_shape() says {self.shapes[node.name]}")
-            trace.values[unit.names[-1]] = s.y
-            if s.moments is not None:
-                self.moments[node.name] = s.moments
+            b = Buffer((self.recorder.batch, *self.shapes[node.name]), self.recorder.dtype, node.name, "persistent")
+            trace.inputs[node.name] = trace.values[node.name] = b
+
+    def _again(self, segment: range) -> None:
+        """The forward pass of a segment once more, for backward to read; running statistics have moved already."""
+        values = dict(self.trace.values)
+        self.recorder.again = True
+        for i in segment:
+            if self.units[i].node.inputs:
+                self._unit_forward(i, values)
+        self.recorder.again = False
+
+    def _unit_forward(self, i: int, values: dict[str, Buffer]) -> None:
+        unit = self.units[i]
+        node = unit.node
+        s = self.steps[i] = self.step(node, [values[n] for n in unit.inputs])
+        if unit.padding:
+            s.padding = unit.padding.layer.pads
+        if unit.affine:
+            s.affine = unit.affine.layer.affine(self.step(unit.affine, [s.y]))
+        if unit.sum:
+            s.residual = values[unit.residual]
+        if unit.clamp:
+            s.clamp = tuple(map(float, unit.clamp.layer.clamp))
+        s.wants_moments = node.layer.gives_moments and unit.names == (node.name,) and node.name in self.measured
+        s.x_moments = self.moments.get(unit.inputs[0]) if node.layer.takes_moments else None
+        self.kept[i] = _kept(node.layer.forward(s))
+        if s.y.shape != (self.recorder.batch, *self.shapes[node.name]):
+            raise ConfigError(f"layer {node.name!r} made {s.y.shape[1:]}, but its output_shape() says {self.shapes[node.name]}")
+        values[unit.names[-1]] = s.y
+        if s.moments is not None:
+            self.moments[node.name] = s.moments
 
     def attach(self, losses: list[Any]) -> list[tuple[str, Buffer]]:
         """Put the losses behind the outputs (or a plain seed, where there is none). Returns (node, gradient by its output)."""
@@ -121,14 +136,18 @@ class Tracer:
         loss.backward(s, *kept)
         return s.grad(0)
 
-    def backward(self, heads: list[tuple[str, Any]]) -> None:
+    def backward(self, heads: list[tuple[str, Any]], segments: Sequence[range] = ()) -> None:
+        """segments: those but the last are computed again before backward passes through them."""
         trace = self.trace
+        ends = {segment[-1]: segment for segment in segments[:-1]}
         grads: dict[str, list[Buffer]] = {}
         for name, head in heads:
             grads.setdefault(name, []).append(head() if callable(head) else head)
         for i in reversed(range(len(self.units))):
             unit = self.units[i]
             node, gs = unit.node, grads.get(unit.names[-1], [])
+            if i in ends:
+                self._again(ends[i])
             if not gs:
                 continue
             dy = gs[0]
