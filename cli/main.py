@@ -15,6 +15,7 @@ SHORT_HELP = {
     "evaluate": "Measure a model on a folder of pictures.",
     "summary": "Show a model's layers, sizes and costs.",
     "layers": "List the layers that are installed.",
+    "bench": "Measure how fast a model trains and predicts here.",
 }
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 

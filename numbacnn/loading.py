@@ -48,11 +48,13 @@ def restore(file: "native.ModelFile") -> Model:
     model.preprocess = Preprocess.from_json(file.preprocess) if file.preprocess else None
     model.classes = file.classes
     model._settle(file.graph, handles, [symbols[n] for n in file.graph.inputs], [symbols[n] for n in file.graph.outputs])
+    model.network.suggestions = dict(file.choices or {})
     if file.compiled:
         model.compile(**_compile_arguments(file.compiled))
         if file.loop:
             model.session.step = int(file.loop["step"])
             model.session.adopt(file.optimizer or {}, file.loop["places"])
+            model.network.choices = dict(file.choices or {})  # who goes on computes as before, bit by bit
     return model
 
 
@@ -66,4 +68,5 @@ def _compile_arguments(compiled: dict[str, Any]) -> dict[str, Any]:
         "loss_weights": compiled["loss_weights"],
         "metrics": [[made(registry.metrics, c) for c in cs] for cs in compiled["metrics"]],
         "groups": [(names, rate) for names, rate in compiled["groups"]],
+        **{name: compiled[name] for name in ("winograd", "checkpointing") if name in compiled},
     }

@@ -19,6 +19,15 @@ settings.load_profile("numbacnn")
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.fixture(autouse=True)
+def nothing_tuned(tmp_path_factory, monkeypatch):
+    """Algorithms are chosen by rule, whatever was measured on this machine."""
+    from numbacnn.plan import choices
+
+    monkeypatch.setattr(choices, "tuned_file", lambda file=tmp_path_factory.getbasetemp() / "tuned" / "tuned.json": file)
+    choices.tuned_file().unlink(missing_ok=True)
+
+
 @pytest.fixture(scope="session")
 def clipart() -> pathlib.Path:
     """1,321 real pictures in six classes, where the folder beside the checkout is there."""

@@ -84,4 +84,4 @@ class Convolution:
         extra = [f"{name} {value[0]}x{value[1]}" for name, value in (("strides", self.strides), ("dilation", self.dilation)) if value != (1, 1)]
         extra += [f"groups {self.groups}"] if self.groups > 1 else []
         shapes = (" <- " if self.transposed else " -> ").join("x".join(map(str, s)) for s in ((self.batch, *self.image), self.result))
-        return ", ".join((f"{shapes} by {size}", *extra, f"from {self.low[0]} {self.low[1]}", self.dtype))
+        return ", ".join((f"{shapes} by {size}", *extra, f"padded {self.low[0]}x{self.low[1]}", self.dtype))

@@ -76,6 +76,7 @@ class Launch:
     args: tuple
     out: tuple
     choice: Any = None
+    phase: str = "forward"  # "backward", "update"
 
     @property
     def nbytes(self) -> int:

@@ -81,6 +81,7 @@ class Plan:
         specs = {n.weight_path(w): spec for n in graph.nodes for w, spec in declared[n.name].items()}
         owner_of = {n.weight_path(w): n.owner for n in graph.nodes for w in declared[n.name]}
         graph = rest(graph, training, trainable, declared)
+        self.graph, self.shapes = graph, shapes
         self.units = fold(graph, shapes, training, frozenset((*graph.outputs, *keep)), folding)
 
         recorder = Recorder(batch, dtype, backend.workspaces, preferred, winograd)
@@ -95,6 +96,7 @@ class Plan:
         trained = [p for p, s in specs.items() if training and s.trainable and owner_of[p] in trainable]
         update = None
         if training:
+            recorder.phase = "backward"
             tracer.backward(heads, segments(self.units, shapes, checkpointing))
             place = {}
             if layout:
@@ -102,6 +104,7 @@ class Plan:
                 place = {s.path: g.part(s.start, s.shape) for s in layout.segments}
             tracer.finish(trained, specs, place)
             if layout:
+                recorder.phase = "update"
                 update = Update(recorder, optimizer, layout, whole, g)
                 optimizer.update(update)
         if losses or training:

@@ -43,6 +43,7 @@ class Recorder:
     def __init__(self, batch: int, dtype: Any, threads: int, preferred: dict[str, str] | None = None, winograd: bool = True):
         self.batch, self.dtype, self.threads = batch, np.dtype(dtype).type, threads
         self.preferred, self.winograd = preferred or {}, winograd
+        self.phase = "forward"  # of what is noted now
         self.again = False  # what is noted was done before: memory that outlives the step is not written again
         self.launches: list[Launch] = []
         self.choices: list[Choice] = []
@@ -62,7 +63,7 @@ class Recorder:
                 raise ConfigError(f"layer {node!r}: kernel {kernel.__name__} writes {b}, which {self._written.get(place, 'nothing may write')} writes already")
             self._written[place] = f"{kernel.__name__} of {node!r}"
         choice = self.choices[-1] if self.choices and self.choices[-1].node == node else None
-        self.launches.append(Launch(node, kernel, tuple(map(self._scalar, args)), out, choice))
+        self.launches.append(Launch(node, kernel, tuple(map(self._scalar, args)), out, choice, self.phase))
         return out[0]
 
     def _scalar(self, value: Any) -> Any:

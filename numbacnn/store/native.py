@@ -2,7 +2,7 @@
 
 /graph        JSON: nodes in order (name, registered layer, fields, inputs, owner, …), inputs, outputs, trainable owners, weight paths
 /weights/<i>  float32 datasets; /graph's "weights"[i] and the attribute "path" name the weight (names may hold '/')
-/preprocess /classes /compiled /loop /extra    JSON, each only where there is something to say
+/preprocess /classes /compiled /loop /choices /extra    JSON, each only where there is something to say
 /optimizer/<slot>   flat float datasets
 /versions     JSON: numbacnn, and the distribution and version that each layer comes from
 Attributes of the file: format = "numbacnn", version = 1.
@@ -44,6 +44,7 @@ class ModelFile:
     optimizer: dict[str, np.ndarray] | None = None  # slot -> flat array
     loop: dict | None = None  # epoch, step, sampler and random state
     extra: dict = field(default_factory=dict)
+    choices: dict[str, str] | None = None  # key of a problem -> algorithm that computed it
     versions: dict = field(default_factory=dict)  # filled in by read
 
 
@@ -62,6 +63,7 @@ def write(path: str | os.PathLike, model: ModelFile) -> None:
         "classes": None if model.classes is None and model.task is None else {"names": model.classes, "task": model.task},
         "compiled": model.compiled,
         "loop": model.loop,
+        "choices": model.choices,
         "extra": model.extra or None,
         "versions": _versions({n["layer"] for n in graph["nodes"]}),
     }
@@ -183,6 +185,9 @@ def read(path: str | os.PathLike) -> ModelFile:
             raise file.fail("classes must hold names and a task, single_label or multi_label")
         if not isinstance(trainable, dict) or not all(isinstance(v, bool) for v in trainable.values()):
             raise file.fail("graph: trainable must say true or false for each layer")
+        choices = _dict(file, "choices")
+        if choices is not None and not _texts(list(choices.values())):
+            raise file.fail("choices must name an algorithm for each problem: the file is damaged")
         slots = file.names("optimizer")
         return ModelFile(
             graph=graph,
@@ -194,6 +199,7 @@ def read(path: str | os.PathLike) -> ModelFile:
             compiled=_dict(file, "compiled"),
             optimizer={s: file.array(f"optimizer/{s}", (None,), (np.float32, np.float64)) for s in slots} or None,
             loop=_dict(file, "loop"),
+            choices=choices,
             extra=_dict(file, "extra") or {},
             versions=versions,
         )

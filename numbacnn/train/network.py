@@ -11,7 +11,7 @@ from ..backends import open_backend
 from ..errors import ShapeError
 from ..functional import Handle
 from ..graph import Graph
-from ..plan import Flat, Layout, Plan
+from ..plan import Flat, Layout, Plan, choices
 from ..plan.bind import Progress
 from ..plan.expand import expand
 
@@ -26,6 +26,9 @@ class Network:
         self.backend = open_backend("auto")
         self.lock = threading.RLock()  # a plan has one memory: calls from several Python threads take turns
         self.progress: Progress | None = None
+        self.winograd, self.checkpointing = True, False  # as for Plan
+        self.choices: dict[str, str] = {}  # {key of a problem: algorithm} that plans took, so that later ones take the same
+        self.suggestions: dict[str, str] = {}  # those of a model file: taken where nothing was measured on this machine
         self._plans: OrderedDict[tuple, tuple[Plan, int]] = OrderedDict()
         last = {n.name: n for n in expand(graph).nodes}
         self.links = [last[name].layer.link for name in graph.outputs]  # what the model's own last layers make of logits
@@ -54,6 +57,12 @@ class Network:
             self.backend = open_backend(device, threads)
             self._plans.clear()
 
+    def settle(self, winograd: bool, checkpointing: bool | Sequence[str]) -> None:
+        """How plans compute (as for Plan); algorithms are chosen anew."""
+        with self.lock:
+            self.winograd, self.checkpointing, self.choices = winograd, checkpointing, {}
+            self._plans.clear()
+
     def forget(self) -> None:
         """Drop all plans."""
         with self.lock:
@@ -66,11 +75,8 @@ class Network:
         found = self._plans.pop(key, None)
         version = self.version(bool(options.get("training")))
         if found is None:
-            shapes = dict(zip(self.graph.inputs, (x.shape[1:] for x in xs), strict=True))
-            found = (
-                Plan(self.graph, len(xs[0]), self.weights(), self.backend, trainable=self.trainable(), shapes=shapes, progress=self.progress, **options),
-                version,
-            )
+            found = self.make([x.shape for x in xs], self.suggestions | choices.tuned() | self.choices, **options), version
+            self.choices |= {c.key: c.name for c in found[0].choices}
         plan, seen = found
         if seen != version:
             plan.stale = True
@@ -78,6 +84,23 @@ class Network:
         while len(self._plans) > PLANS:
             self._plans.popitem(last=False)
         return plan
+
+    def make(self, shapes: Sequence[tuple[int, ...]], preferred: dict[str, str], **options: Any) -> Plan:
+        """A new plan for inputs of these shapes, batch first, that takes the preferred algorithms; it is not kept."""
+        sizes = dict(zip(self.graph.inputs, (s[1:] for s in shapes), strict=True))
+        return Plan(
+            self.graph,
+            shapes[0][0],
+            self.weights(),
+            self.backend,
+            trainable=self.trainable(),
+            shapes=sizes,
+            preferred=preferred,
+            winograd=self.winograd,
+            checkpointing=self.checkpointing,
+            progress=self.progress,
+            **options,
+        )
 
     def predict(self, xs: Sequence[np.ndarray], batch_size: int) -> list[np.ndarray]:
         """Each output for all samples, batch by batch; the arrays are the caller's own."""

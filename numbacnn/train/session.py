@@ -67,7 +67,7 @@ class Session:
         xs, targets, weights = self._batch(batch, class_weight)
         with self.network.lock:
             self.prepare()
-            plan = self._plan(xs)
+            plan = self.plan(xs)
             shares = self._shares(weights)
             rates = [self.optimizer.rates(rate * self.factor, self.step + 1) for rate in self.learning_rates]
             result = plan.run(xs, targets, shares, (self.seed, self.step), rates)
@@ -80,9 +80,10 @@ class Session:
         """Make the plan of a training step for batches of this shape, so that its kernels are there when the first batch is."""
         with self.network.lock:
             self.prepare()
-            self._plan(self.network.inputs(np.zeros(shape, np.float32)))
+            self.plan(self.network.inputs(np.zeros(shape, np.float32)))
 
-    def _plan(self, xs: list[np.ndarray]) -> Plan:
+    def plan(self, xs: list[np.ndarray]) -> Plan:
+        """The plan of a training step on inputs of these shapes."""
         return self.network.plan("train", xs, training=True, losses=self.losses, optimizer=self.optimizer, flat=self.flat)
 
     def evaluate(self, batch: Sequence[Any], totals: Totals, class_weight: dict[int, float] | None = None) -> Result:

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ..graph import Graph, Shape
-from ..plan.buffer import Buffer
 from .network import Network
+from .profile import machine_peak, parts, profile_table
 
 
 def print_summary(graph: Graph, handles: dict, network: Network | None = None, name: str | None = None) -> Table:
@@ -92,19 +92,14 @@ def _bytes(shape: Shape) -> str:
 
 
 def plan_table(console: Console, graph: Graph, network: Network) -> None:
-    """The launches of the inference plan for one image, what was folded into what, and which algorithm each layer got."""
+    """The launches of the inference plan for one image: their times, what was folded into what, which algorithm each layer got and why."""
     shapes = [tuple(n or 224 for n in graph[name].layer.shape) for name in graph.inputs]
-    plan = network.plan("predict", [np.zeros((1, *s), np.float32) for s in shapes])
-    choices = {c.node: c for c in plan.choices}
-    folded = {u.node.name: [n.name for n in (u.affine, u.clamp) if n] for u in plan.units}
-    table = Table(title=f"Plan for one image on {network.backend.name}", box=box.SIMPLE_HEAD, title_justify="left")
-    for column in ("layer", "kernel", "writes", "bytes", "folded in", "algorithm (refused: why)"):
-        table.add_column(column, overflow="fold")
-    for launch in plan.launches:
-        choice = choices.get(launch.node)
-        why = "" if choice is None else choice.name + (" (" + "; ".join(f"{n}: {r}" for n, r in choice.refused.items()) + ")" if choice.refused else "")
-        written = [b for b in launch.out if isinstance(b, Buffer)]
-        moved = sum(b.nbytes for b in (*launch.args, *launch.out) if isinstance(b, Buffer))
-        table.add_row(launch.node, launch.kernel.__name__, " ".join(str(b.shape) for b in written), f"{moved:,}", ", ".join(folded.get(launch.node, [])), why)
-    console.print(table)
-    console.print(f"{len(plan.launches)} launches, {len(plan.prologue)} more when weights change; arena of {plan.arena_bytes / 2**20:.2f} MiB")
+    images = [np.zeros((1, *s), np.float32) for s in shapes]
+    plan = network.plan("predict", images)
+    plan.run(images)
+    top = machine_peak(network.backend)
+    console.print(profile_table(parts(plan), top, f"Plan for one image on {network.backend.name}"))
+    folded = [f"{', '.join(n.name for n in (u.padding, u.affine, u.sum, u.clamp) if n)} into {u.node.name}" for u in plan.units if u.names[1:] or u.padding]
+    if folded:
+        console.print("folded: " + "; ".join(folded))
+    console.print(f"{len(plan.launches)} launches, {len(plan.prologue)} more when weights change; arena of {plan.arena_bytes / 2**20:.2f} MiB; peak {top / 1e9:.0f} GFLOP/s")
