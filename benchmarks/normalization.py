@@ -23,7 +23,8 @@ class Bound:
 
     def __init__(self, layer, x):
         self.x, self.batch, self.dtype, self.shape = x, len(x), np.float32, layer.output_shape(x.shape[1:])
-        self.clamp, self.calls = (-np.inf, np.inf), []
+        self.clamp, self.calls, self.padding = (-np.inf, np.inf), [], ((0, 0), (0, 0))
+        self.residual = self.dresidual = self.x_moments = None  # nothing is folded into the layer
         self.y, self.dy, self.dx = self.new(len(x), *self.shape), self.new(len(x), *self.shape), self.like(x)
         arrays = {n: self.new(*w.shape) for n, w in layer.weights(x.shape[1:]).items()}
         self.w, self.dw = SimpleNamespace(**arrays), SimpleNamespace(**{n: self.like(a) for n, a in arrays.items()})

@@ -14,6 +14,7 @@ SHORT_HELP = {
     "predict": "Name what is on pictures.",
     "evaluate": "Measure a model on a folder of pictures.",
     "summary": "Show a model's layers, sizes and costs.",
+    "warmup": "Compile a model's kernels ahead, so that training starts at once.",
     "layers": "List the layers that are installed.",
     "bench": "Measure how fast a model trains and predicts here.",
 }

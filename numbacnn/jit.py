@@ -1,13 +1,10 @@
-"""The one place that says njit: the house's flags, a cache that notices every change, kernels and their CUDA twins.
+"""The one place that says njit: the house's flags, kernels and their CUDA twins.
 
 Environment, read once at import:
-  NUMBACNN_CACHE   folder for compiled kernels (default: the user's cache folder)
-  NUMBACNN_SERIAL  1: compile without threads, in a third of the time (tests that don't concern threads)
+  NUMBACNN_SERIAL  1: launch on one thread only (tests that don't concern threads)
 """
 
-import builtins
 import functools
-import hashlib
 import importlib
 import inspect
 import operator
@@ -15,161 +12,34 @@ import os
 import threading
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
 
 # libgomp reads this when it is loaded. Its threads spin while they wait for the next launch: without a limit a step took minutes
 # beside another busy job, without spinning each launch wakes a sleeping thread and steps take twice as long on an idle machine.
 # This many turns (about a millisecond) cost at most a third more than the best choice with 0, 1 or 2 busy neighbours.
 os.environ.setdefault("GOMP_SPINCOUNT", "300000")
 
-import llvmlite.binding
 import numba
 import numpy as np
-import platformdirs
 from numba import prange
-from numba.core import caching, codegen, config
+from numba.core import config
+
+from . import launch, machine_code
+from .cache import Entry, cache_folder, digest, examine
+
+__all__ = ["INTERPRETED", "Kernel", "cache_folder", "compiled", "digest", "elementwise", "factory", "kernel", "named", "prange", "set_threads", "statistics"]
 
 # Never nnan / ninf (they delete NaN checks), nor arcp / afn (results would depend on the number of threads).
 FASTMATH = {"nsz", "contract", "reassoc"}
+OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
 SERIAL = os.environ.get("NUMBACNN_SERIAL", "0") not in ("", "0")
 INTERPRETED = bool(config.DISABLE_JIT)
-_TRUSTED = {"numba", "numpy", "math", "builtins", "operator", "llvmlite", "functools", "ctypes"}
-
-
-def cache_folder() -> Path:
-    """Where compiled kernels are kept between processes."""
-    return Path(os.environ.get("NUMBACNN_CACHE") or platformdirs.user_cache_path("numbacnn"))
-
-
-# ---- digest: everything that the compiled code of a function depends on
-
-
-def _parts(value: object, seen: dict) -> Iterator[bytes]:
-    value = getattr(value, "py_func", None) or getattr(value, "_defn", None) or value  # dispatcher, intrinsic
-    if id(value) in seen:
-        return
-    if isinstance(value, types.FunctionType):
-        seen[id(value)] = value
-        if (value.__module__ or "").partition(".")[0] in _TRUSTED:
-            return
-        yield (value.__module__ or "").encode()  # cached code looks its globals up in that module
-        yield from _code_parts(value.__code__, value, seen)
-        for cell in value.__closure__ or ():
-            yield from _parts(cell.cell_contents, seen)
-        for default in value.__defaults__ or ():
-            yield from _parts(default, seen)
-    elif isinstance(value, np.ndarray):
-        yield value.dtype.str.encode() + str(value.shape).encode() + value.tobytes()
-    elif isinstance(value, (tuple, list)):
-        yield f"{len(value)}".encode()
-        for item in value:
-            yield from _parts(item, seen)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield repr(key).encode()
-            yield from _parts(item, seen)
-    elif isinstance(value, (set, frozenset)):
-        yield " ".join(sorted(map(repr, value))).encode()
-    elif isinstance(value, (int, float, str, bytes, bool, type(None), np.generic, np.dtype, numba.types.Type)):
-        yield repr(value).encode()
-    else:
-        yield f"{type(value).__module__}.{getattr(value, '__qualname__', type(value).__qualname__)}".encode()
-
-
-def _code_parts(code: types.CodeType, func: types.FunctionType, seen: dict) -> Iterator[bytes]:
-    yield code.co_code
-    yield " ".join((*code.co_names, *code.co_varnames, *code.co_freevars)).encode()
-    for const in code.co_consts:
-        yield from _code_parts(const, func, seen) if isinstance(const, types.CodeType) else _parts(const, seen)
-    for name in code.co_names:
-        value = func.__globals__.get(name, getattr(builtins, name, None))
-        if isinstance(value, types.ModuleType):
-            if value.__name__.partition(".")[0] not in _TRUSTED:
-                for attribute in code.co_names:
-                    yield from _parts(getattr(value, attribute, None), seen)
-        elif name in func.__globals__:
-            yield from _parts(value, seen)
-
-
-def digest(func: Callable) -> str:
-    """A fingerprint of everything that a function's compiled code depends on: its code, constants, helpers and closures, transitively."""
-    h = hashlib.sha256(repr((sorted(FASTMATH), config.BOUNDSCHECK, config.OPT, numba.__version__)).encode())
-    for part in _parts(func, {}):
-        h.update(part + b"\0")
-    return h.hexdigest()
-
-
-# ---- compiled functions and their cache
-
-# Numba compiles a prange body in a library of its own and links a second, again optimized copy into the kernel's library. A process
-# that compiles runs the first, one that loads the kernel from the cache the second; with `reassoc` their sums differ in the last bits.
-# Private copies make both run the second (tests/test_jit.py compares a fresh and a cached process).
-_finalize = codegen.JITCodeLibrary._finalize_final_module
-
-
-def _finalize_with_own_copies(library):
-    for function in library._final_module.functions:
-        if not function.is_declaration and function.linkage == llvmlite.binding.Linkage.linkonce_odr:
-            function.linkage = "internal"
-    _finalize(library)
-
-
-codegen.JITCodeLibrary._finalize_final_module = _finalize_with_own_copies
-
-
-class _Locator(caching._CacheLocator):
-    """Numba's cache looks at a kernel's own file only; ours at everything that it depends on."""
-
-    def __init__(self, func: Callable, file: str):
-        self.func, self._py_file, self._lineno = func, file, func.__code__.co_firstlineno
-
-    @classmethod
-    def from_function(cls, func, file):
-        return cls(func, file)
-
-    def get_cache_path(self):
-        return str(cache_folder())
-
-    @functools.cached_property
-    def _stamp(self):
-        return digest(self.func)
-
-    def get_source_stamp(self):
-        return self._stamp
-
-    def get_disambiguator(self):  # one entry for each place in the source: an edit replaces the old one
-        return hashlib.sha256(f"{self._py_file}:{bool(config.BOUNDSCHECK)}:{SERIAL}:{config.OPT}".encode()).hexdigest()[:10]
-
-
-class _Impl(caching.CompileResultCacheImpl):
-    _locator_classes = (_Locator,)
-
-
-class _Cache(caching.FunctionCache):
-    _impl_class = _Impl
-
-    def __init__(self, func: Callable, flags: dict):
-        super().__init__(func)
-        self._flags = repr(sorted(flags.items()))
-
-    def load_overload(self, sig, target_context):
-        try:
-            return super().load_overload(sig, target_context)
-        except (ImportError, AttributeError, EOFError, UnpicklingError):
-            return None  # written by a module that is gone, or damaged: compile anew
-
-    def _index_key(self, sig, codegen):  # the stamp covers code and closure already
-        return sig, codegen.magic_tuple(), self._flags
 
 
 def compiled(func: Callable, **flags) -> Callable:
-    """`numba.njit` with the house's flags and cache: for helpers that kernels call."""
-    dispatcher = numba.njit(fastmath=FASTMATH, error_model="numpy", nogil=True, **flags)(func)
-    if not INTERPRETED:
-        dispatcher._cache = _Cache(func, flags)
-    return dispatcher
+    """`numba.njit` with the house's flags: for helpers that kernels call."""
+    return numba.njit(**OPTIONS, **flags)(func)
 
 
 class Statistics:
@@ -177,6 +47,7 @@ class Statistics:
 
     def __init__(self):
         self.compiled, self.loaded, self.seconds = 0, 0, 0.0
+        self.ready = 0  # kernels and signatures that this process can launch
 
 
 statistics = Statistics()
@@ -194,12 +65,12 @@ class Kernel:
     parallel  loops over `prange` are spread over threads
     """
 
-    def __init__(self, func: Callable, parallel: bool = True, flat: bool = False, in_place: bool | tuple[str, ...] = False, **flags):
+    def __init__(self, func: Callable, parallel: bool = True, flat: bool = False, in_place: bool | tuple[str, ...] = False):
         functools.update_wrapper(self, func)
-        self.func, self.flat, self._in_place = func, flat, flat or in_place
-        self.flags = {"parallel": parallel and not SERIAL, **flags}
+        self.func, self.parallel, self.flat, self._in_place = func, parallel, flat, flat or in_place
         self.twin: Callable | None = None
         self.recipe: tuple | None = None
+        self.codes: dict[tuple, tuple[int, int]] = {}
 
     def __reduce__(self):
         """How another process finds the same kernel: by its module and name, or made anew by its factory."""
@@ -215,39 +86,49 @@ class Kernel:
         return tuple(inspect.signature(self.func).parameters)[position] in self._in_place
 
     @functools.cached_property
-    def dispatcher(self):
-        return compiled(self.func, **self.flags)
+    def source(self) -> tuple[str, int]:
+        """What the compiled code depends on, in short, and how much that is."""
+        return examine(self.func)
 
     def signature(self, args: tuple) -> tuple:
         """The types for which `args` need compiled code."""
         return tuple(map(numba.typeof, self._seen(args)))
 
-    def compile(self, signature: tuple) -> Callable:
-        """Machine code for one signature, from the cache where it is there."""
-        if INTERPRETED:
-            return self.func
+    def compile(self, signature: tuple) -> tuple[int, int]:
+        """(address of the machine code for one signature, its kind as launch.py wants it), from the cache where it is there."""
         with _compiling:
-            if signature in self.dispatcher.overloads:
-                return self.dispatcher.overloads[signature].entry_point
-            start, hits = time.perf_counter(), sum(self.dispatcher.stats.cache_hits.values())
-            entry = self.dispatcher.compile(signature)
-            if sum(self.dispatcher.stats.cache_hits.values()) > hits:
-                statistics.loaded += 1
-            else:
-                statistics.compiled += 1
-            statistics.seconds += time.perf_counter() - start
-            return entry
+            if signature not in self.codes:
+                start = time.perf_counter()
+                self.codes[signature] = self._compile(signature)
+                statistics.ready += 1
+                statistics.seconds += time.perf_counter() - start
+            return self.codes[signature]
+
+    def _compile(self, signature: tuple) -> tuple[int, int]:
+        entry = Entry(self.func, signature, self.source[0])
+        symbol = f"numbacnn_{entry.key.hex()}"
+        found = entry.read()
+        if found:
+            statistics.loaded += 1
+        else:
+            object_code, loop, rest = machine_code.translate(self.func, signature, symbol, OPTIONS)
+            found = launch.SHARED * loop + launch.REST * rest, object_code
+            entry.write(*found)
+            statistics.compiled += 1
+        kind, object_code = found
+        return launch.engine().load(object_code, symbol), kind
 
     def is_ready(self, signature: tuple) -> bool:
         """Whether machine code for a signature is in this process or in the cache."""
-        if INTERPRETED or signature in self.dispatcher.overloads:
-            return True
-        cache = self.dispatcher._cache
-        return cache._index_key(signature, self.dispatcher.targetctx.codegen()) in cache._cache_file._load_index()
+        return INTERPRETED or signature in self.codes or Entry(self.func, signature, self.source[0]).is_there()
 
     def bind(self, *args) -> Callable[[], None]:
         """A call without arguments and without dispatch: what a plan records."""
-        return functools.partial(self.compile(self.signature(args)), *self._seen(args))
+        args = self._seen(args)
+        if INTERPRETED:
+            return functools.partial(self.func, *args)
+        entry, kind = self.compile(tuple(map(numba.typeof, args)))
+        return launch.Launch(entry, kind if self.parallel and not SERIAL else kind & ~launch.SHARED, args)
 
     def __call__(self, *args):
         self.bind(*args)()

@@ -24,7 +24,8 @@ def nothing_tuned(tmp_path_factory, monkeypatch):
     """Algorithms are chosen by rule, whatever was measured on this machine."""
     from numbacnn.plan import choices
 
-    monkeypatch.setattr(choices, "tuned_file", lambda file=tmp_path_factory.getbasetemp() / "tuned" / "tuned.json": file)
+    file = tmp_path_factory.getbasetemp() / "tuned" / "tuned.json"
+    monkeypatch.setattr(choices, "tuned_file", lambda: file)
     choices.tuned_file().unlink(missing_ok=True)
 
 

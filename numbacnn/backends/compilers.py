@@ -35,7 +35,7 @@ def compile_ahead(wanted: list[tuple[jit.Kernel, tuple]], progress: Callable[[in
             jobs.setdefault(id(kernel), (kernel, []))[1].append(signature)
     todo: queue.SimpleQueue = queue.SimpleQueue()
     total = 0
-    for kernel, signatures in jobs.values():  # one worker for all of a kernel's signatures: they share one index file
+    for kernel, signatures in sorted(jobs.values(), key=lambda job: -job[0].source[1] * len(job[1])):  # the longest first
         if (packed := _pack(kernel, signatures)) is not None:
             todo.put((packed, kernel.__name__, len(signatures)))
             total += len(signatures)

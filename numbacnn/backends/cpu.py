@@ -1,6 +1,5 @@
 """The CPU: arrays are NumPy arrays, weights are used where the model keeps them, a launch is a bound call."""
 
-import functools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -10,20 +9,14 @@ from typing import Any
 import numba
 import numpy as np
 
-from .. import jit
+from .. import jit, launch
 from ..errors import ConfigError
 from .compilers import compile_ahead
 
 _one_at_a_time = threading.RLock()  # workqueue aborts the process when two Python threads launch at once
 
 SMALL = 1 << 16  # bytes that a launch touches below which it is sooner done by one thread than shared out
-
-
-def _alone(call: Callable[[], None], threads: int) -> None:
-    """A launch on one thread: the same bits, and no waiting for a thread that a busy neighbour keeps from its core."""
-    numba.set_num_threads(1)
-    call()
-    numba.set_num_threads(threads)
+AT_ONCE = 16  # launches between which Ctrl-C is heard
 
 
 class CPU:
@@ -71,14 +64,15 @@ class CPU:
 
     def bind(self, kernel: jit.Kernel, args: Sequence[Any]) -> Callable[[], None]:
         call = kernel.bind(*args)
-        if self.threads == 1 or sum(a.nbytes for a in args if isinstance(a, np.ndarray)) >= SMALL:
-            return call
-        return functools.partial(_alone, call, self.threads)
+        small = sum(a.nbytes for a in args if isinstance(a, np.ndarray)) < SMALL
+        return call.alone() if small and not jit.INTERPRETED else call
 
     def run(self, calls: Sequence[Callable[[], None]]) -> None:
         """Replay bound launches."""
-        if numba.get_num_threads() != self.threads:
-            numba.set_num_threads(self.threads)
-        with nullcontext() if jit.threads_may_enter_together() else _one_at_a_time:
+        if jit.INTERPRETED:
             for call in calls:
                 call()
+            return
+        with nullcontext() if jit.threads_may_enter_together() else _one_at_a_time:
+            for i in range(0, len(calls), AT_ONCE):
+                launch.replay(calls[i : i + AT_ONCE], self.threads)

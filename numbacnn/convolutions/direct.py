@@ -1,14 +1,43 @@
-"""Direct convolution on register tiles, with a tap for each place of the kernel or for each of its rows."""
+"""Direct convolution on register tiles, with a tap for each place of the kernel, or a single one over an image with borders."""
 
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from ..kernels.convolution import convolve, pack, packed_shape, pad_columns, spans_of
+import numpy as np
+
+from ..kernels.convolution import convolve, merged, pack, packed_shape, spans_of
 from ..kernels.convolution_weights import add_shares, shares, weight_gradient
+from ..kernels.pad import pad
 from .problem import Convolution, Epilogue
 
 NARROW = 8  # fewer input channels than this are slow as taps of their own
+
+
+def _product(step: Any, problem: Convolution, x: Any, offsets: np.ndarray, kernel: Any, epilogue: Epilogue, y: Any) -> Any:
+    outputs, count = y.shape[3], kernel.shape[0] * kernel.shape[1]
+    groups = merged(problem.groups, outputs, step.dtype)
+    shape = packed_shape(count, offsets.size // groups, outputs, groups, step.dtype)
+    packed, bias = step.new(*shape), step.new(shape[0] * shape[1] * shape[4])
+    step.run(pack, kernel, *epilogue.vectors(step, outputs), int(problem.transposed), out=(packed, bias))
+    moments = step.new(spans_of(y.size // outputs) if epilogue.moments else 0, 3, outputs)
+    geometry = (*map(step.constant, (offsets, *problem.taps)), *map(float, epilogue.clamp))
+    step.run(convolve, x, packed, bias, epilogue.addend(step, 4), *geometry, out=(y, moments))
+    return moments if epilogue.moments else None
+
+
+def _weights(step: Any, problem: Convolution, x: Any, offsets: np.ndarray, dy: Any, dkernel: Any, dbias: Any) -> None:
+    n, h, w, outputs = dy.shape
+    groups, taps = merged(problem.groups, outputs, step.dtype), problem.taps
+    ranges, parts = shares(n * h * w, len(taps[0]), offsets.size // groups, outputs, groups, step.dtype)
+    facts = (x, dy, *map(step.constant, (offsets, *taps)), groups, ranges, parts)
+    dkernel = dkernel.reshape(-1)
+    if parts == 1:
+        step.run(weight_gradient, *facts, out=(dkernel, dbias))
+        return
+    dkernels, dbiases = step.new(parts * dkernel.size), step.new(parts * outputs)
+    step.run(weight_gradient, *facts, out=(dkernels, dbiases))
+    step.run(add_shares, dkernels, dbiases, out=(dkernel, dbias))
 
 
 class Direct:
@@ -20,15 +49,7 @@ class Direct:
         return None
 
     def note(self, step: Any, problem: Convolution, x: Any, kernel: Any, epilogue: Epilogue, y: Any) -> Any:
-        outputs, transposed = y.shape[3], int(problem.transposed)
-        count = kernel.shape[0] * kernel.shape[1]
-        shape = packed_shape(count, kernel.size // (count * outputs), outputs, problem.groups, step.dtype)
-        packed, bias = step.new(*shape), step.new(shape[0] * shape[1] * shape[4])
-        step.run(pack, kernel, *epilogue.vectors(step, outputs), transposed, out=(packed, bias))
-        moments = step.new(spans_of(y.size // outputs) if epilogue.moments else 0, 3, outputs)
-        geometry = (*map(step.constant, problem.taps), *map(float, epilogue.clamp))
-        step.run(convolve, x, packed, bias, epilogue.addend(step, 4), *geometry, out=(y, moments))
-        return moments if epilogue.moments else None
+        return _product(step, problem, x, np.arange(x.shape[3]), kernel, epilogue, y)
 
 
 class DirectWeights:
@@ -40,64 +61,58 @@ class DirectWeights:
         return None
 
     def note(self, step: Any, problem: Convolution, x: Any, dy: Any, dkernel: Any, dbias: Any) -> None:
-        n, h, w, outputs = dy.shape
-        parts = shares(n * h * w, outputs, problem.groups, step.dtype)
-        facts = (x, dy, *map(step.constant, problem.taps), problem.groups, parts)
-        if parts == 1:
-            step.run(weight_gradient, *facts, out=(dkernel, dbias))
-            return
-        dkernels, dbiases = step.new(parts, *dkernel.shape), step.new(parts, *dbias.shape)
-        step.run(weight_gradient, *facts, out=(dkernels, dbiases))
-        step.run(add_shares, dkernels, dbiases, out=(dkernel, dbias))
+        _weights(step, problem, x, np.arange(x.shape[3]), dy, dkernel, dbias)
 
 
-def _cannot_join(problem: Convolution) -> str | None:
-    """Why the taps of a row of the kernel cannot become one long tap over an input with padded columns."""
+def _is_not_narrow(problem: Convolution) -> str | None:
+    """Why the taps should not become a single one over an image with borders."""
     if problem.transposed:
         return "its gradient by the input"
     if problem.image[2] >= NARROW:
         return f"{problem.image[2]} input channels are enough for taps of their own"
     if problem.groups > 1:
         return f"groups={problem.groups}"
-    if problem.dilation[1] > 1 or problem.kernel_size[1] == 1:
-        return "the taps of a kernel's row do not lie side by side"
-    return None
+    return "1x1" if problem.kernel_size == (1, 1) else None
 
 
-def _joined(step: Any, problem: Convolution, x: Any, kernel: Any) -> tuple[Convolution, Any, Any]:
-    """The same convolution with a kernel of one column, its padded input and its kernel."""
-    (rows, columns), (n, h, _, channels) = problem.kernel_size, x.shape
-    padded = step.new(n, h, (problem.result[1] - 1) * problem.strides[1] + columns, channels)
-    step.run(pad_columns, x, problem.low[1], out=padded)
-    alone = replace(problem, image=padded.shape[1:], kernel_size=(rows, 1), low=(problem.low[0], 0))
-    return alone, padded, kernel.reshape(rows, 1, -1, kernel.shape[3])
+def _with_borders(step: Any, problem: Convolution, x: Any) -> tuple[Convolution, Any, np.ndarray]:
+    """The same convolution as a 1x1 of an image with borders, that image, and where the values under the kernel lie in it."""
+    n, h, w, channels = x.shape
+    reach = [(k - 1) * d for k, d in zip(problem.kernel_size, problem.dilation, strict=True)]
+    height, width = ((r - 1) * s + e + 1 for r, s, e in zip(problem.result[:2], problem.strides, reach, strict=True))
+    bordered = step.new(n, height, width, channels)
+    step.run(pad, x.reshape(n, h, w * channels), problem.low[0], problem.low[1] * channels, out=bordered.reshape(n, height, width * channels))
+    rows, columns = (np.arange(0, e + 1, d) for e, d in zip(reach, problem.dilation, strict=True))
+    offsets = ((rows[:, None] * width + columns)[..., None] * channels + np.arange(channels)).reshape(-1)
+    alone = replace(problem, image=(height, width, channels), kernel_size=(1, 1), dilation=(1, 1), low=(0, 0))
+    return alone, bordered, offsets
 
 
-class Joined(Direct):
-    """For few input channels: a row of the kernel is one long tap over an input with padded columns."""
+class Bordered:
+    """For few input channels: all values under the kernel are one long tap over an image with borders."""
 
-    name = "direct, joined columns"
+    name = "direct, with borders"
 
     def supports(self, problem: Convolution) -> str | None:
-        return _cannot_join(problem)
+        return _is_not_narrow(problem)
 
     def note(self, step: Any, problem: Convolution, x: Any, kernel: Any, epilogue: Epilogue, y: Any) -> Any:
-        alone, padded, kernel = _joined(step, problem, x, kernel)
-        return super().note(step, alone, padded, kernel, epilogue, y)
+        alone, bordered, offsets = _with_borders(step, problem, x)
+        return _product(step, alone, bordered, offsets, kernel.reshape(1, 1, offsets.size, y.shape[3]), epilogue, y)
 
 
-class JoinedWeights(DirectWeights):
+class BorderedWeights:
     """The gradient by the kernel of such a convolution."""
 
-    name = "direct, joined columns"
+    name = "direct, with borders"
 
     def supports(self, problem: Convolution) -> str | None:
-        return _cannot_join(problem)
+        return _is_not_narrow(problem)
 
     def note(self, step: Any, problem: Convolution, x: Any, dy: Any, dkernel: Any, dbias: Any) -> None:
-        alone, padded, joined = _joined(step, problem, x, dkernel)
-        super().note(step, alone, padded, dy, joined, dbias)
+        alone, bordered, offsets = _with_borders(step, problem, x)
+        _weights(step, alone, bordered, offsets, dy, dkernel, dbias)
 
 
-PRODUCTS: Iterable[Any] = (Joined(), Direct())
-WEIGHTS: Iterable[Any] = (JoinedWeights(), DirectWeights())
+PRODUCTS: Iterable[Any] = (Bordered(), Direct())
+WEIGHTS: Iterable[Any] = (BorderedWeights(), DirectWeights())

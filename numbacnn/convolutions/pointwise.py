@@ -7,8 +7,12 @@ from .problem import Convolution, Epilogue
 
 
 def _refuses(problem: Convolution) -> str | None:
-    if problem.kernel_size != (1, 1) or problem.strides != (1, 1) or problem.low != (0, 0) or problem.image[:2] != problem.result[:2]:
-        return f"kernel {problem.kernel_size[0]}x{problem.kernel_size[1]}, strides {problem.strides[0]}x{problem.strides[1]}, or borders"
+    if problem.kernel_size != (1, 1):
+        return f"kernel {problem.kernel_size[0]}x{problem.kernel_size[1]}"
+    if problem.strides != (1, 1):
+        return f"strides {problem.strides[0]}x{problem.strides[1]}"
+    if problem.low != (0, 0) or problem.image[:2] != problem.result[:2]:
+        return "borders"
     return f"groups={problem.groups}" if problem.groups > 1 else None
 
 

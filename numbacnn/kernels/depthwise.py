@@ -1,4 +1,4 @@
-"""Depthwise convolution, NHWC: every channel is convolved with `multiplier` filters of its own.
+"""Depthwise convolution, NHWC: every channel is convolved with a filter of its own.
 
 One kernel, `depthwise`, serves the forward pass and the data gradient; both walk over the rows of their output ("to"), and for each
 tap of the window ask which pixel of the other array ("from") it meets:
@@ -8,20 +8,22 @@ tap of the window ask which pixel of the other array ("from") it meets:
     forward         to = y, from = x:    mul = stride, div = 1, offset = -low border, step = dilation
     data gradient   to = x, from = y:    mul = 1, div = stride, offset = low border,  step = -dilation
 
-Pixels of a row with the same remainder by div meet the same taps, so a tile takes M of them at once, vectors running over the channels.
-Channels narrower than a tile, and multipliers above 1, take plain loops. The weight gradient keeps one partial sum for each band of
-rows of an image, and adds them in order. Results are the same bits for any number of threads.
+A job is a band of rows of an image that fits into the L2 cache. It takes some channels at a time, over all its pixels, so that every
+loaded line is used for all taps while it is in L1; the channels lie far apart in memory, so it asks for the next band's rows in order
+(kernels/prefetch.py). Pixels of a row with the same remainder by div meet the same taps: a tile takes PIXELS of them, vectors running
+over the channels, and finds their addresses in a table of the source's rows, where places outside point to zeros.
 """
-
-from typing import Any
 
 import numpy as np
 
 from ..jit import compiled, kernel, prange
-from .tile import BYTES, M, V, address, clamp, gather, lanes, load, put, store, vmadd, zero
+from .moments import moments_of
+from .prefetch import LINE, prefetch
+from .tile import BYTES, V, address, clamp, gather, plus, put, vmadd, zero
 
-TAPS = 10  # taps that the weight gradient sums in registers: a 3 x 3 window and the bias
-BAND = 8  # rows of an image whose products make one partial sum
+PIXELS = 7  # of a tile: images are often multiples of 7 wide, and 7 * V accumulators with V weights just fit into 16 registers
+CACHE = 384 << 10  # bytes of a band
+JOBS = 8  # a single image is cut into that many bands at least
 
 
 def axis(stride: int, dilation: int, low: int) -> tuple[int, int, int, int]:
@@ -34,10 +36,13 @@ def axis_back(stride: int, dilation: int, low: int) -> tuple[int, int, int, int]
     return 1, stride, low, -dilation
 
 
-def parts_shape(shape: tuple[int, ...], taps: int, dtype: Any) -> tuple[int, int]:
-    """Shape of the weight gradient's partial sums, for a gradient of this `shape` (N, H, W, outputs)."""
-    width, groups = lanes(dtype), (taps + TAPS) // TAPS
-    return shape[0] * -(-shape[1] // BAND), -(-shape[3] // width) * width * groups * TAPS
+def band_rows(source: tuple[int, ...], out: tuple[int, ...], itemsize: int) -> int:
+    """Rows of `out` that a job takes, for arrays of these shapes (N, H, W, C)."""
+    images, height = out[:2]
+    row = itemsize * (source[1] * source[2] * source[3] // height + out[2] * out[3])
+    rows = min(height, max(1, CACHE // row))
+    bands = max(-(-height // rows), min(height, -(-JOBS // images)))
+    return -(-height // bands)
 
 
 @kernel(parallel=False)
@@ -52,7 +57,7 @@ def fold(kernel, bias, scale, shift, folded, folded_bias):
 
 
 @compiled
-def _meet(to, geometry, tap, size):
+def meet(to, geometry, tap, size):
     """The place that a tap meets, -1 where there is none."""
     mul, div, offset, step = geometry
     place = to * mul + offset + tap * step
@@ -62,163 +67,133 @@ def _meet(to, geometry, tap, size):
 
 
 @compiled
-def _row_of_tiles(source, kernel, bias, lo, hi, window, rows, columns, out, b, i, nil):
-    """Row i of image b, one filter a channel; at least V vectors of channels."""
-    channels, width = out.shape[3], out.shape[2]
-    lane_count = V * (BYTES // source.itemsize)
-    table, weights = np.empty((window[0] * window[1], M), np.int64), np.empty(window[0] * window[1], np.int64)
-    places = np.empty(M, np.int64)
-    for phase in range(min(columns[1], width)):
-        count = (width - phase + columns[1] - 1) // columns[1]
-        for first in range(0, count, M):
-            taps = 0
-            for u in range(window[0]):
-                r = _meet(i, rows, u, source.shape[1])
-                if r < 0:
-                    continue
-                line = (b * source.shape[1] + r) * source.shape[2]
-                for v in range(window[1]):
-                    place = phase * columns[0] + columns[2] + v * columns[3]
-                    if place % columns[1] != 0:
-                        continue
-                    place //= columns[1]
-                    for m in range(M):  # pixels of one phase lie div apart, and meet pixels mul apart
-                        q = place + min(first + m, count - 1) * columns[0]
-                        table[taps, m] = address(source, (line + q) * channels) if 0 <= q < source.shape[2] else address(nil, 0)
-                    weights[taps] = (u * window[1] + v) * channels
-                    taps += 1
-            for m in range(M):  # places behind the row's end are computed like its last, and written there again
-                places[m] = address(out, ((b * out.shape[1] + i) * width + phase + min(first + m, count - 1) * columns[1]) * channels)
-            ends = gather(places, 0, M)
-            for j in range(0, channels, lane_count):
-                c = min(j, channels - lane_count)
-                acc = zero(source, M, V)
-                for t in range(taps):
-                    acc = vmadd(acc, gather(table, t * M, M), c, kernel, weights[t] + c)
-                put(clamp(acc, bias, c, lo, hi), ends, c)
+def _first_and_last_row(size, window, rows, i0, i1):
+    """The rows of the source, `size` high, that rows i0 … i1 meet."""
+    first, last = size, -1
+    for i in range(i0, i1):
+        for u in range(window):
+            r = meet(i, rows, u, size)
+            if r >= 0:
+                first, last = min(first, r), max(last, r)
+    return first, last
 
 
 @compiled
-def _row(source, kernel, bias, lo, hi, window, rows, columns, multiplier, forward, out, b, i):
-    """Row i of image b in plain loops. The forward pass spreads a channel over its filters, the data gradient collects them."""
-    outputs = kernel.shape[1]
-    for q in range(out.shape[2]):
-        for c in range(out.shape[3]):
-            out[b, i, q, c] = bias[c]
+def _columns(width, window, columns):
+    """(lowest column of the source that a tap meets or would, columns of the table of a row for each remainder by mul)."""
+    mul, div, offset, step = columns
+    lowest, highest = min(offset, offset + (window - 1) * step), max(offset, offset + (window - 1) * step)
+    tiles = ((width + div - 1) // div + PIXELS - 1) // PIXELS
+    return lowest // div, tiles * PIXELS + ((highest + (div - 1) * mul) // div - lowest // div) // mul + 1
+
+
+@compiled
+def _source_places(source, b, first, last, lowest, length, mul, nil):
+    """Addresses of the pixels of rows first … last by column, those with the same remainder by mul side by side; nil's outside."""
+    width, channels = source.shape[2], source.shape[3]
+    table, outside, at = np.empty(max(last - first + 1, 0) * mul * length, np.int64), address(nil, 0), 0
+    for r in range(first, last + 1):
+        line = address(source, (b * source.shape[1] + r) * width * channels)
+        for phase in range(mul):
+            for n in range(length):
+                q = n * mul + phase + lowest
+                table[at + n] = line + q * channels * source.itemsize if 0 <= q < width else outside
+            at += length
+    return table
+
+
+@compiled
+def _out_places(array, b, i0, i1, div, tiles, trash):
+    """Addresses of the pixels of rows i0 … i1: for each remainder by div its columns, and trash's to the end of the last tile."""
+    width, channels = array.shape[2], array.shape[3]
+    places, outside, at = np.empty((i1 - i0) * div * tiles * PIXELS, np.int64), address(trash, 0), 0
+    for i in range(i0, i1):
+        line = address(array, (b * array.shape[1] + i) * width * channels)
+        for phase in range(div):
+            for n in range(tiles * PIXELS):
+                q = n * div + phase
+                places[at + n] = line + q * channels * array.itemsize if q < width else outside
+            at += tiles * PIXELS
+    return places
+
+
+@compiled
+def _taps(height, window, rows, columns, i0, i1, first, lowest, length, lane_count):
+    """(counts [rows, div], [rows, div, taps, 2]): which taps a row's pixels of one remainder meet: the first pixel's place in the table, the weights'."""
+    mul, div, offset, step = columns
+    count = window[0] * window[1]
+    counts, met = np.zeros((i1 - i0) * div, np.int64), np.empty((i1 - i0) * div * count * 2, np.int64)
+    for i in range(i0, i1):
         for u in range(window[0]):
-            r = _meet(i, rows, u, source.shape[1])
-            for v in range(window[1]):
-                p = _meet(q, columns, v, source.shape[2])
-                if r >= 0 and p >= 0:
-                    t = u * window[1] + v
-                    if multiplier == 1:
-                        for c in range(outputs):
-                            out[b, i, q, c] += source[b, r, p, c] * kernel[t, c]
-                    elif forward:
-                        for c in range(outputs // multiplier):
-                            for m in range(multiplier):
-                                out[b, i, q, c * multiplier + m] += source[b, r, p, c] * kernel[t, c * multiplier + m]
-                    else:
-                        for c in range(outputs // multiplier):
-                            for m in range(multiplier):
-                                out[b, i, q, c] += source[b, r, p, c * multiplier + m] * kernel[t, c * multiplier + m]
-        for c in range(out.shape[3]):
-            value = out[b, i, q, c]
-            value = lo if value < lo else value
-            out[b, i, q, c] = hi if value > hi else value
+            r = meet(i, rows, u, height)
+            if r < 0:
+                continue
+            for phase in range(div):
+                for v in range(window[1]):
+                    place = phase * mul + offset + v * step
+                    if place % div == 0:
+                        line, n = (i - i0) * div + phase, place // div - lowest
+                        k = (line * count + counts[line]) * 2
+                        met[k] = ((r - first) * mul + n % mul) * length + n // mul
+                        met[k + 1] = (u * window[1] + v) * lane_count
+                        counts[line] += 1
+    return counts, met
+
+
+@compiled
+def _band(source, kernel, bias, residual, lo, hi, window, rows, columns, out, moments, part, b, i0, i1, nil):
+    """Rows i0 … i1 of image b."""
+    channels, width, count = out.shape[3], out.shape[2], window[0] * window[1]
+    lane_count = V * (BYTES // source.itemsize)
+    mul, div = columns[0], columns[1]
+    first, last = _first_and_last_row(source.shape[1], window[0], rows, i0, i1)
+    lowest, length = _columns(width, window[1], columns)
+    tiles, trash = ((width + div - 1) // div + PIXELS - 1) // PIXELS, np.empty(channels, out.dtype)
+    table = _source_places(source, b, first, last, lowest, length, mul, nil)
+    places = _out_places(out, b, i0, i1, div, tiles, trash)
+    beside = _out_places(residual, b, i0, i1, div, tiles, nil) if residual.size > 0 else places
+    counts, met = _taps(source.shape[1], window, rows, columns, i0, i1, first, lowest, length, lane_count)
+
+    blocks = (channels + lane_count - 1) // lane_count
+    ahead = address(source, (b * source.shape[1] + last + 1) * source.shape[2] * channels)
+    fresh = (i1 - i0) * rows[0] * source.shape[2] * channels * source.itemsize // rows[1]  # bytes that the next band reads first
+    end = min(ahead + fresh, address(source, source.size))
+    each = fresh // LINE // (blocks * (i1 - i0) * div * tiles) + 1
+
+    weights, flat = np.empty(count * lane_count, source.dtype), out.reshape(-1)
+    for block in range(blocks):
+        c = min(block * lane_count, channels - lane_count)
+        for t in range(count):
+            for k in range(lane_count):
+                weights[t * lane_count + k] = kernel[t, c + k]
+        for line in range((i1 - i0) * div):
+            for tile in range(tiles):
+                ahead = prefetch(ahead, each, end)
+                acc, n = zero(source, PIXELS, V), line * count * 2
+                for _ in range(counts[line]):
+                    acc = vmadd(acc, gather(table, met[n] + tile * PIXELS, PIXELS), c, weights, met[n + 1])
+                    n += 2
+                at = (line * tiles + tile) * PIXELS
+                if residual.size > 0:
+                    acc = plus(acc, gather(beside, at, PIXELS), c)
+                put(clamp(acc, bias, c, lo, hi), gather(places, at, PIXELS), c)
+        if moments.shape[0] > 0:
+            moments_of(flat, channels, (b * out.shape[1] + i0) * width, (i1 - i0) * width, c, c + lane_count, moments, part)
+    trash[0] = 0  # alive until here: only its address was used
 
 
 @kernel
-def depthwise(source, kernel, bias, lo, hi, window, rows, columns, multiplier, forward, out):
-    """Forward pass: out = min(max(convolution(source) + bias, lo), hi). Data gradient: the transposed convolution, with a bias of zeros.
+def depthwise(source, kernel, bias, residual, lo, hi, window, rows, columns, band, out, moments):
+    """Forward pass: out = min(max(convolution(source) + bias + residual, lo), hi). Data gradient: the transposed convolution.
 
-    source, out [N, H, W, C]; kernel [taps, outputs]; window (height, width); rows, columns: axis() or axis_back(); forward 1 or 0.
+    source, out [N, H, W, C] with C at least V vectors; kernel [taps, C]; residual like out, or empty; window (height, width); rows,
+    columns: axis() or axis_back(); band = band_rows(); moments [N * bands of an image, 3, C], or [0, 3, C] where they are not wanted.
     """
     height = out.shape[1]
-    tiles = multiplier == 1 and out.shape[3] >= V * (BYTES // source.itemsize)
+    bands = (height + band - 1) // band
     nil = np.zeros(out.shape[3], source.dtype)
-    for job in prange(out.shape[0] * height):
-        if tiles:
-            _row_of_tiles(source, kernel, bias, lo, hi, window, rows, columns, out, job // height, job % height, nil)
-        else:
-            _row(source, kernel, bias, lo, hi, window, rows, columns, multiplier, forward, out, job // height, job % height)
-
-
-@compiled
-def _band_of_tiles(x, dy, window, rows, columns, part, job, b, i0, i1, nil, ones):
-    """Sums over rows i0 … i1 of image b: part[job] = [vectors of channels, groups, TAPS, lanes]; the tap behind the last sums dy."""
-    channels, width = dy.shape[3], dy.shape[2]
-    lane_count = BYTES // x.itemsize
-    taps = window[0] * window[1]
-    groups = (taps + TAPS) // TAPS
-    blocks = (channels + lane_count - 1) // lane_count
-    table = np.empty((width, groups * TAPS), np.int64)
-    for q in range(width):
-        table[q, taps] = address(ones, 0)
-        for t in range(taps + 1, groups * TAPS):
-            table[q, t] = address(nil, 0)
-    for i in range(i0, i1):
-        for t in range(taps):
-            r, p = _meet(i, rows, t // window[1], x.shape[1]), columns[2] + t % window[1] * columns[3]
-            for q in range(width):
-                inside = r >= 0 and 0 <= p + q * columns[0] < x.shape[2]
-                table[q, t] = address(x, ((b * x.shape[1] + r) * x.shape[2] + p + q * columns[0]) * channels) if inside else address(nil, 0)
-        for block in range(blocks):
-            c = min(block * lane_count, channels - lane_count)
-            for g in range(groups):
-                j = job * part.shape[1] + (block * groups + g) * TAPS * lane_count
-                acc = zero(x, TAPS, 1)
-                if i > i0:
-                    acc = load(acc, part, j, lane_count)
-                for q in range(width):
-                    acc = vmadd(acc, gather(table, q * groups * TAPS + g * TAPS, TAPS), c, dy, ((b * dy.shape[1] + i) * width + q) * channels + c)
-                store(acc, part, j, lane_count)
-
-
-@compiled
-def _band(x, dy, window, rows, columns, multiplier, part, job, b, i0, i1):
-    """The same in plain loops, part[job] = [taps + 1, outputs]."""
-    outputs = dy.shape[3]
-    taps = window[0] * window[1]
-    for k in range((taps + 1) * outputs):
-        part[job, k] = x.dtype.type(0)
-    for i in range(i0, i1):
-        for q in range(dy.shape[2]):
-            for o in range(outputs):
-                part[job, taps * outputs + o] += dy[b, i, q, o]
-            for t in range(taps):
-                r, p = _meet(i, rows, t // window[1], x.shape[1]), _meet(q, columns, t % window[1], x.shape[2])
-                if r >= 0 and p >= 0:
-                    for o in range(outputs):
-                        part[job, t * outputs + o] += x[b, r, p, o // multiplier] * dy[b, i, q, o]
-
-
-@kernel
-def depthwise_weights(x, dy, window, rows, columns, multiplier, part, dkernel, dbias):
-    """dkernel [taps, outputs] and dbias [outputs]; part is scratch memory of parts_shape()."""
-    height, outputs = dy.shape[1:4:2]
-    lane_count = BYTES // x.itemsize
-    taps = window[0] * window[1]
-    groups = (taps + TAPS) // TAPS
-    tiles = multiplier == 1 and outputs >= lane_count
-    bands = (height + BAND - 1) // BAND
-    nil, ones = np.zeros(outputs, x.dtype), np.ones(outputs, x.dtype)
-    for job in prange(part.shape[0]):
-        b, i0 = job // bands, job % bands * BAND
-        if tiles:
-            _band_of_tiles(x, dy, window, rows, columns, part, job, b, i0, min(i0 + BAND, height), nil, ones)
-        else:
-            _band(x, dy, window, rows, columns, multiplier, part, job, b, i0, min(i0 + BAND, height))
-    for t in range(taps + 1):
-        for o in range(outputs):
-            j = t * outputs + o
-            if tiles:
-                block = o // lane_count
-                j = ((block * groups + t // TAPS) * TAPS + t % TAPS) * lane_count + o - min(block * lane_count, outputs - lane_count)
-            total = part[0, j]
-            for job in range(1, part.shape[0]):
-                total += part[job, j]
-            if t < taps:
-                dkernel[t, o] = total
-            else:
-                dbias[o] = total
+    for job in prange(out.shape[0] * bands):
+        part = np.int64(job)  # prange counts in unsigned numbers, for which all helpers would be compiled once more
+        b, i0 = part // bands, part % bands * band
+        i1 = min(i0 + band, height)
+        _band(source, kernel, bias, residual, lo, hi, window, rows, columns, out, moments, part, b, i0, i1, nil)

@@ -13,6 +13,7 @@ Kernels keep their loops in Python; only these operations are written in LLVM IR
     acc = fetch(acc, rows, j)             acc[m, :] = rows[m][j :]
     put(acc, rows, j)                     rows[m][j :] = acc[m, :]
     acc = plus(acc, rows, j)              acc[m, :] += rows[m][j :]
+    acc = square(x, j, stride)            lanes x 1 tile, acc[k, m] = x.flat[j + m * stride + k]: a transposed block
     acc = mix(program)(acc)               rows of acc combined with constants; mix makes the operation when a module is imported
 
 Arrays are C-contiguous. Who holds only an address must keep the array alive with a later use. Nothing checks bounds.
@@ -27,7 +28,26 @@ from numba.extending import intrinsic, models, register_model
 from ..jit import INTERPRETED
 from .width import BYTES, M, V, lanes
 
-__all__ = ["BYTES", "M", "V", "address", "clamp", "fetch", "gather", "lanes", "load", "madd", "mix", "plus", "put", "spread", "store", "vmadd", "zero"]
+__all__ = [
+    "BYTES",
+    "M",
+    "V",
+    "address",
+    "clamp",
+    "fetch",
+    "gather",
+    "lanes",
+    "load",
+    "madd",
+    "mix",
+    "plus",
+    "put",
+    "spread",
+    "square",
+    "store",
+    "vmadd",
+    "zero",
+]
 
 _INT = ir.IntType(64)
 
@@ -204,6 +224,30 @@ def plus(typingctx, acc, rows, j):
     return acc(acc, rows, types.int64), codegen
 
 
+@intrinsic
+def square(typingctx, x, j, stride):
+    """As many vectors as one has lanes, vector m from x.flat[j + m * stride:], transposed."""
+    tile = Tile(x.dtype, BYTES * 8 // x.dtype.bitwidth, 1)
+
+    def codegen(context, builder, sig, args):
+        array = context.get_value_type(tile)
+        vector, rows, j_ = array.element, [], args[1]
+        for _ in range(tile.m):
+            rows.append(_read(builder, _pointer(context, builder, sig.args[0], args[0], j_), vector, 0))
+            j_ = builder.add(j_, args[2])
+        half = tile.m // 2
+        orders = [[i // 2 + (i % 2) * tile.m + start for i in range(tile.m)] for start in (0, half)]
+        masks = [ir.Constant(ir.VectorType(ir.IntType(32), tile.m), order) for order in orders]
+        for _ in range(tile.m.bit_length() - 1):  # each round interleaves vectors half a block apart
+            rows = [builder.shuffle_vector(rows[i], rows[i + half], mask) for i in range(half) for mask in masks]
+        out = ir.Constant(array, ir.Undefined)
+        for n, row in enumerate(rows):
+            out = builder.insert_value(out, row, n)
+        return out
+
+    return tile(x, types.int64, types.int64), codegen
+
+
 def mix(program):
     """The operation that multiplies a tile by a constant matrix from the left, given as (steps, rows).
 
@@ -312,4 +356,4 @@ def clamp(typingctx, acc, bias, j, lo, hi):
 
 
 if INTERPRETED:
-    from .tile_interpreted import address, clamp, fetch, gather, load, madd, mix, plus, put, spread, store, vmadd, zero
+    from .tile_interpreted import address, clamp, fetch, gather, load, madd, mix, plus, put, spread, square, store, vmadd, zero

@@ -45,6 +45,10 @@ def plus(acc, rows, j):
     return acc + fetch(acc, rows, j)
 
 
+def square(x, j, stride):
+    return load(zero(x, lanes(x.dtype), 1), x, j, stride).T.copy()
+
+
 def mix(program):
     steps, lines = program
 

@@ -15,10 +15,9 @@ from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 
-import numpy as np
-
 from ..jit import compiled, named
-from .tile import BYTES, fetch, gather, load, madd, mix, put, store, zero
+from .tile import BYTES, fetch, gather, load, mix, put, store, zero
+from .tile_edges import plus_some
 
 Matrix = list[list[Fraction]]
 
@@ -100,28 +99,20 @@ def transform(matrix: str, m: int, r: int) -> Callable:
 
     x: an array of the dtype. src, dst: addresses of the blocks' elements in channel 0, int64; src column by column
     (src[column * a + row], as `grid` makes them), dst row by row. scratch: square(…) elements of x's dtype.
-    The last vector of channels overlaps the one before; fewer channels than a vector are read one by one and written
-    as one vector: each dst must have room for it. src and dst must not overlap.
+    The last vector of channels overlaps the one before; fewer channels than a vector are written as a whole one: each dst must
+    have room for it. src and dst must not overlap.
     """
     turn = mixer(matrix, m, r)
     a, b = sides(matrix, m, r)
 
     def run(x, src, dst, channels, scratch):
         lanes = BYTES // x.itemsize
-        if channels < lanes:
-            one = scratch[b * a * lanes :]  # zeros around a one: read from lanes - 1 - k on, it is the k-th unit vector
-            for k in range(2 * lanes):
-                one[k] = 1 if k == lanes - 1 else 0
         for start in range(0, channels, lanes):
             c = max(0, min(start, channels - lanes))
             for i in range(a):
                 rows = gather(src, i * a, a)
                 acc = zero(x, a, 1)
-                if channels < lanes:
-                    for k in range(channels):
-                        acc = madd(acc, rows, k, one, lanes - 1 - k)
-                else:
-                    acc = fetch(acc, rows, c)
+                acc = fetch(acc, rows, c) if channels >= lanes else plus_some(acc, rows, 0, channels)
                 store(turn(acc), scratch, i * lanes, a * lanes)
             for i in range(b):
                 put(turn(load(zero(x, a, 1), scratch, i * a * lanes, lanes)), gather(dst, i * b, b), c)
@@ -138,7 +129,7 @@ def sides(matrix: str, m: int, r: int) -> tuple[int, int]:
 def room(m: int, r: int) -> int:
     """Bytes that are enough for a transform's scratch (whatever the matrix): as elements, room(m, r) // x.itemsize."""
     n = m + r - 1
-    return (n * n + 2) * BYTES
+    return n * n * BYTES
 
 
 @compiled

@@ -10,7 +10,8 @@ import numpy as np
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
 from ..jit import kernel
-from ..kernels.reduce import normalize, normalize_backward, scale_and_shift
+from ..kernels.normalize import normalize, scale_and_shift
+from ..kernels.normalize_backward import normalize_backward
 from ..layer import Initial, Layer, Penalty, Weight, option, positive
 
 
@@ -56,7 +57,10 @@ class BatchNormalization(Layer):
     beta_regularizer: Penalty = None
     gamma_regularizer: Penalty = None
 
+    takes_moments = True
+    takes_residual = True
     takes_clamp = True
+    takes_folded_gradient = True
 
     def __post_init__(self):
         positive(self, "epsilon", low=1e-12)
@@ -88,14 +92,14 @@ class BatchNormalization(Layer):
         return step.w.gamma if self.scale else step.constant(np.ones(c)), step.w.beta if self.center else step.constant(np.zeros(c))
 
     def forward(self, step: Any) -> tuple:
-        mean, variance = normalize(step, 1, step.shape[-1], *self.gamma_beta(step), self.epsilon)
+        mean, variance, scale = normalize(step, 1, step.shape[-1], *self.gamma_beta(step), self.epsilon, step.x_moments)
         step.run(update_moving, mean, variance, self.momentum, out=(step.w.moving_mean, step.w.moving_variance))
-        return mean, variance
+        return mean, variance, scale
 
-    def backward(self, step: Any, mean: Any, variance: Any) -> None:
+    def backward(self, step: Any, *statistics: Any) -> None:
         c = step.shape[-1]
         dgamma, dbeta = step.dw.gamma if self.scale else step.new(c), step.dw.beta if self.center else step.new(c)
-        normalize_backward(step, 1, c, self.gamma_beta(step)[0], mean, variance, self.epsilon, dgamma, dbeta)
+        normalize_backward(step, 1, c, *self.gamma_beta(step), *statistics, self.epsilon, dgamma, dbeta)
 
     @classmethod
     def examples(cls) -> Iterator[tuple]:
@@ -111,6 +115,9 @@ class BatchNormalization(Layer):
 class RestingBatchNormalization(BatchNormalization):
     """A batch normalization whose weights rest: a scale and a shift for each channel, from the moving statistics."""
 
+    takes_moments = False
+    takes_folded_gradient = False
+
     def inference(self) -> Layer:
         return self
 
@@ -123,7 +130,7 @@ class RestingBatchNormalization(BatchNormalization):
 
     def forward(self, step: Any) -> tuple:
         scale = self._scale(step)
-        scale_and_shift(step, step.x, scale, self.gamma_beta(step)[1], step.y, step.clamp, step.w.moving_mean)
+        scale_and_shift(step, step.x, scale, self.gamma_beta(step)[1], step.y, step.clamp, step.w.moving_mean, step.residual)
         return (scale,)
 
     def backward(self, step: Any, scale: Any) -> None:

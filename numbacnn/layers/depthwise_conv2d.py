@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from ..convolutions import Convolution, Epilogue, note_product, note_weight_gradient
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
-from ..kernels.depthwise import axis, axis_back, depthwise, depthwise_weights, fold, parts_shape
 from ..kernels.padding import borders, output_size
 from ..layer import Activation, Initial, Layer, Penalty, Weight, choice, option, pair, positive
 from .conv2d import image_shape
@@ -34,8 +34,10 @@ class DepthwiseConv2D(Layer):
     depthwise_regularizer: Penalty = None
     bias_regularizer: Penalty = None
 
-    takes_clamp: ClassVar[bool] = True
+    takes_padding: ClassVar[bool] = True
     takes_affine: ClassVar[bool] = True
+    takes_clamp: ClassVar[bool] = True
+    gives_moments: ClassVar[bool] = True
 
     def __post_init__(self):
         pair(self, "kernel_size", "strides", "dilation_rate")
@@ -57,34 +59,26 @@ class DepthwiseConv2D(Layer):
         bias = Weight((x[2] * self.depth_multiplier,), self.bias_initializer, regularizer=self.bias_regularizer)
         return {"kernel": kernel, "bias": bias} if self.use_bias else {"kernel": kernel}
 
+    def problem(self, step: Any) -> Convolution:
+        """As of a Conv2D with a group for each channel."""
+        sides = zip(step.x.shape[1:], step.padding, self.kernel_size, self.strides, self.dilation_rate, strict=False)
+        low = tuple(pad[0] + borders(n + sum(pad), k, s, d, self.padding)[0] for n, pad, k, s, d in sides)
+        dtype, image = np.dtype(step.dtype).name, step.x.shape[1:]
+        return Convolution(step.batch, image, step.shape, self.kernel_size, self.strides, self.dilation_rate, low, image[2], dtype)
+
     def forward(self, step: Any) -> None:
-        outputs = step.shape[2]
-        kernel = self._matrix(step.w.kernel)
-        bias = step.w.bias if self.use_bias else step.constant(np.zeros(outputs))
-        if step.affine:
-            folded, folded_bias = step.like(kernel), step.new(outputs)
-            step.run(fold, kernel, bias, *step.affine, out=(folded, folded_bias))
-            kernel, bias = folded, folded_bias
-        window, rows, columns = self._geometry(step, axis)
-        step.run(depthwise, step.x, kernel, bias, *map(float, step.clamp), window, rows, columns, self.depth_multiplier, 1, out=step.y)
+        epilogue = Epilogue(step.w.bias if self.use_bias else None, step.affine, None, step.clamp, step.wants_moments)
+        step.moments = note_product(step, self.problem(step), step.x, self._grouped(step.w.kernel), epilogue, step.y)
 
     def backward(self, step: Any) -> None:
-        channels, outputs = step.x.shape[3], step.shape[2]
-        nothing, kernel = step.constant(np.zeros(channels)), self._matrix(step.w.kernel)
-        step.run(depthwise, step.dy, kernel, nothing, -np.inf, np.inf, *self._geometry(step, axis_back), self.depth_multiplier, 0, out=step.dx)
-        part = step.new(*parts_shape(step.dy.shape, kernel.shape[0], step.dtype))
-        window, rows, columns = self._geometry(step, axis)
-        dbias = step.dw.bias if self.use_bias else step.new(outputs)
-        step.run(depthwise_weights, step.x, step.dy, window, rows, columns, self.depth_multiplier, out=(part, self._matrix(step.dw.kernel), dbias))
-
-    def _geometry(self, step: Any, direction: Any) -> tuple:
-        """Window, rows and columns as the kernels want them; direction is axis or axis_back."""
-        places = zip(step.x.shape[1:], self.kernel_size, self.strides, self.dilation_rate, strict=False)
-        return self.kernel_size, *(direction(s, d, borders(n, k, s, d, self.padding)[0]) for n, k, s, d in places)
+        problem = self.problem(step)
+        note_product(step, problem.transpose, step.dy, self._grouped(step.w.kernel), Epilogue(), step.dx)
+        note_weight_gradient(step, problem, step.x, step.dy, self._grouped(step.dw.kernel), step.dw.bias if self.use_bias else step.new(step.shape[2]))
 
     @staticmethod
-    def _matrix(kernel: Any) -> Any:
-        return kernel.reshape(kernel.shape[0] * kernel.shape[1], kernel.shape[2] * kernel.shape[3])
+    def _grouped(kernel: Any) -> Any:
+        """The kernel as that Conv2D's, whose groups have one channel each."""
+        return kernel.reshape(*kernel.shape[:2], 1, kernel.shape[2] * kernel.shape[3])
 
     @classmethod
     def examples(cls) -> Iterator[tuple]:

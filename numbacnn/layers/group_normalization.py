@@ -8,7 +8,8 @@ import numpy as np
 
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
-from ..kernels.reduce import normalize, normalize_backward
+from ..kernels.normalize import normalize
+from ..kernels.normalize_backward import normalize_backward
 from ..layer import Initial, Layer, Penalty, Weight, option, positive
 
 
@@ -33,7 +34,9 @@ class GroupNormalization(Layer):
     beta_regularizer: Penalty = None
     gamma_regularizer: Penalty = None
 
+    takes_residual = True
     takes_clamp = True
+    takes_folded_gradient = True
 
     def __post_init__(self):
         positive(self, "epsilon", low=1e-12)
@@ -55,16 +58,21 @@ class GroupNormalization(Layer):
         beta = Weight(c, self.beta_initializer, regularizer=self.beta_regularizer)
         return {**({"gamma": gamma} if self.scale else {}), **({"beta": beta} if self.center else {})}
 
-    def forward(self, step: Any) -> tuple:
+    def _gamma_beta(self, step: Any) -> tuple[Any, Any]:
+        """The weights, or the constants that stand for absent ones."""
         c = step.shape[-1]
-        gamma, beta = step.w.gamma if self.scale else step.constant(np.ones(c)), step.w.beta if self.center else step.constant(np.zeros(c))
-        mean, variance = normalize(step, step.batch, c if self.groups == -1 else self.groups, gamma, beta, self.epsilon)
-        return gamma, mean, variance
+        return step.w.gamma if self.scale else step.constant(np.ones(c)), step.w.beta if self.center else step.constant(np.zeros(c))
 
-    def backward(self, step: Any, gamma: Any, mean: Any, variance: Any) -> None:
+    def _groups(self, step: Any) -> int:
+        return step.shape[-1] if self.groups == -1 else self.groups
+
+    def forward(self, step: Any) -> tuple:
+        return normalize(step, step.batch, self._groups(step), *self._gamma_beta(step), self.epsilon)
+
+    def backward(self, step: Any, *statistics: Any) -> None:
         c = step.shape[-1]
         dgamma, dbeta = step.dw.gamma if self.scale else step.new(c), step.dw.beta if self.center else step.new(c)
-        normalize_backward(step, step.batch, c if self.groups == -1 else self.groups, gamma, mean, variance, self.epsilon, dgamma, dbeta)
+        normalize_backward(step, step.batch, self._groups(step), *self._gamma_beta(step), *statistics, self.epsilon, dgamma, dbeta)
 
     @classmethod
     def examples(cls) -> Iterator[tuple]:

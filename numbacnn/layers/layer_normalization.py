@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..graph import Shape
 from ..jit import compiled, kernel, prange
-from ..kernels.reduce import fold_pairs
+from ..kernels.reduce import fold
 from ..layer import Initial, Layer, Penalty, Weight, option, positive
 
 _ROWS = 8192  # elements that one job takes
@@ -66,13 +66,11 @@ def _rows_backward(x, dy, gamma, mean, inverse, dx, dgamma, dbeta):
 
 
 @kernel(flat=True)
-def layer_backward(x, dy, gamma, mean, inverse, rows, dx, pairs):
-    """pairs [2, jobs, channels]: each job's share of dgamma and dbeta."""
+def layer_backward(x, dy, gamma, mean, inverse, rows, dx, dgamma, dbeta):
+    """dgamma, dbeta [jobs, channels]: each job's share."""
     c = gamma.size
-    jobs = (mean.size + rows - 1) // rows
-    for p in prange(jobs):
+    for p in prange((mean.size + rows - 1) // rows):
         first, end = p * rows, min((p + 1) * rows, mean.size)
-        i, j = p * c, (jobs + p) * c
         _rows_backward(
             x[first * c : end * c],
             dy[first * c : end * c],
@@ -80,8 +78,8 @@ def layer_backward(x, dy, gamma, mean, inverse, rows, dx, pairs):
             mean[first:end],
             inverse[first:end],
             dx[first * c : end * c],
-            pairs[i : i + c],
-            pairs[j : j + c],
+            dgamma[p * c : (p + 1) * c],
+            dbeta[p * c : (p + 1) * c],
         )
 
 
@@ -128,10 +126,11 @@ class LayerNormalization(Layer):
 
     def backward(self, step: Any, gamma: Any, mean: Any, inverse: Any, rows: int) -> None:
         c = step.shape[-1]
-        pairs = step.new(2, -(-mean.size // rows), c)
-        step.run(layer_backward, step.x, step.dy, gamma, mean, inverse, rows, out=(step.dx, pairs))
+        shares = [step.new(-(-mean.size // rows) * c) for _ in range(2)]
+        step.run(layer_backward, step.x, step.dy, gamma, mean, inverse, rows, out=(step.dx, *shares))
         dgamma, dbeta = step.dw.gamma if self.scale else step.new(c), step.dw.beta if self.center else step.new(c)
-        step.run(fold_pairs, pairs, out=(dgamma, dbeta))
+        for share, out in zip(shares, (dgamma, dbeta), strict=True):
+            step.run(fold, share, out=out)
 
     @classmethod
     def examples(cls) -> Iterator[tuple]:

@@ -11,34 +11,61 @@ from .pooling2d import Pooling2D
 
 
 @compiled
-def _max_row(image, h, end, kw, sw, left, row):
-    """One row of the output: first the largest of each column, in one long loop, then those of a window's columns."""
+def outside(o, k, stride, low, n, before, behind):
+    """Whether window o covers any of the zeros that lie `before` and `behind` the n pixels (low counts those before too)."""
+    first, end = o * stride - low, o * stride - low + k
+    return (before > 0) & (first < 0) & (end > -before) | (behind > 0) & (end > n) & (first < n + behind)
+
+
+@compiled
+def _at_least_zero(best):
+    """best = the larger of best and 0, NaN stays."""
+    zero = best.dtype.type(0)
+    for c in range(best.size):
+        a = best[c]
+        most = max(a, zero)
+        best[c] = most if a == a else a
+
+
+@compiled
+def _max_row(image, h, end, kw, sw, left, before, behind, zeros, row):
+    """One row of the output: first the largest of each column, in one long loop, then those of a window's columns.
+    zeros: whether the windows reach zeros above or below the image."""
     width, channels = image.shape[1], image.shape[2]
+    if h >= end:
+        clear(row.reshape(row.size))
+        return
     column = image[h].copy().reshape(width * channels)
     for i in range(h + 1, end):
         larger(image[i].reshape(width * channels), column)
     for o in range(row.shape[0]):
         w, stop = covered(o, kw, sw, left, width)
+        if w >= stop:
+            clear(row[o])
+            continue
         best, x = row[o], column[w * channels : (w + 1) * channels]
         for c in range(best.size):
             best[c] = x[c]
         for j in range(w + 1, stop):
             larger(column[j * channels : (j + 1) * channels], best)
+        if zeros | outside(o, kw, sw, left, width, before, behind):
+            _at_least_zero(best)
 
 
 @kernel
-def max_forward(x, kh, kw, sh, sw, top, left, y):
+def max_forward(x, kh, kw, sh, sw, top, left, above, below, before, behind, y):
+    """above … behind: rows and columns of padding that counts as 0; other pixels outside never win."""
     rows = y.shape[1]
     for p in prange(y.shape[0] * rows):
         n, o = p // rows, p % rows
         h, end = covered(o, kh, sh, top, x.shape[1])
-        _max_row(x[n], h, end, kw, sw, left, y[n, o])
+        _max_row(x[n], h, end, kw, sw, left, before, behind, outside(o, kh, sh, top, x.shape[1], above, below), y[n, o])
 
 
 @compiled
-def _max_rows_backward(image, y, dy, kh, kw, sh, sw, top, left, low, high, dx):
-    """dx[low:high] of one image: every window that covers a pixel there is looked at again."""
-    channels = image.shape[2]
+def _max_rows_backward(image, y, dy, kh, kw, sh, sw, top, left, above, below, before, behind, low, high, dx):
+    """dx[low:high] of one image: every window that covers a pixel there is looked at again. Zeros outside win ties."""
+    channels, zero = image.shape[2], image.dtype.type(0)
     rest = np.empty(channels, image.dtype)
     for h in range(low, high):
         clear(dx[h].reshape(dx.shape[1] * channels))
@@ -50,6 +77,9 @@ def _max_rows_backward(image, y, dy, kh, kw, sh, sw, top, left, low, high, dx):
             best, grad = y[o, q], dy[o, q]
             for c in range(channels):
                 rest[c] = grad[c]
+            if outside(o, kh, sh, top, image.shape[0], above, below) | outside(q, kw, sw, left, image.shape[1], before, behind):
+                for c in range(channels):
+                    rest[c] = rest[c] if best[c] != 0 else zero
             for i in range(h, low):
                 for j in range(w, stop):
                     skip(image[i, j], best, rest)
@@ -59,13 +89,13 @@ def _max_rows_backward(image, y, dy, kh, kw, sh, sw, top, left, low, high, dx):
 
 
 @kernel
-def max_backward(x, y, dy, kh, kw, sh, sw, top, left, rows, dx):
+def max_backward(x, y, dy, kh, kw, sh, sw, top, left, above, below, before, behind, rows, dx):
     """A job owns `rows` rows of dx; windows that reach over their edge are looked at by both neighbours."""
     height = dx.shape[1]
     bands = (height + rows - 1) // rows
     for p in prange(dx.shape[0] * bands):
         n, low = p // bands, p % bands * rows
-        _max_rows_backward(x[n], y[n], dy[n], kh, kw, sh, sw, top, left, low, min(low + rows, height), dx[n])
+        _max_rows_backward(x[n], y[n], dy[n], kh, kw, sh, sw, top, left, above, below, before, behind, low, min(low + rows, height), dx[n])
 
 
 @dataclass(frozen=True)
@@ -73,12 +103,16 @@ class MaxPooling2D(Pooling2D):
     """y = the largest value of each window of pool_size pixels, `strides` apart (None: pool_size).
 
     Shapes: (N, H, W, C) -> (N, H', W', C), H' = (H - pool) // stride + 1, or with padding="same" ceil(H / stride); pixels outside
-    the image never win. NaN wins. The first of equal values, row by row, takes the gradient.
+    the image never win, but the zeros of a ZeroPadding2D that the plan folded into the layer do, before equal values inside.
+    NaN wins. The first of equal values, row by row, takes the gradient.
     Raises ShapeError where a window does not fit into the image, ConfigError for sizes below 1.
     """
 
+    takes_padding = True
+
     def forward(self, step: Any) -> None:
-        step.run(max_forward, step.x, *self.geometry(step.x.shape), out=step.y)
+        step.run(max_forward, step.x, *self.geometry(step.x.shape, step.padding), *sum(step.padding, ()), out=step.y)
 
     def backward(self, step: Any) -> None:
-        step.run(max_backward, step.x, step.y, step.dy, *self.geometry(step.x.shape), self.rows_of_a_job(), out=step.dx)
+        geometry = self.geometry(step.x.shape, step.padding)
+        step.run(max_backward, step.x, step.y, step.dy, *geometry, *sum(step.padding, ()), self.rows_of_a_job(), out=step.dx)

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
 from ..jit import kernel
-from ..kernels.reduce import scale_and_shift
+from ..kernels.normalize import scale_and_shift
 from ..layer import Layer, Weight, option
 
 _SMALLEST = 1e-7  # of a standard deviation that is divided by

@@ -35,9 +35,10 @@ class Pooling2D(Layer):
             )
         return (*size, x[2])
 
-    def geometry(self, x: Shape) -> tuple[int, ...]:
-        """Window, strides and low borders for a batch [N, H, W, C], as the kernels take them."""
-        low = (borders(n, k, s, 1, self.padding)[0] for n, k, s in zip(x[1:3], self.pool_size, self.strides, strict=True))
+    def geometry(self, x: Shape, padding: tuple = ((0, 0), (0, 0))) -> tuple[int, ...]:
+        """Window, strides and low borders for a batch [N, H, W, C] in `padding`, as the kernels take them."""
+        sides = zip(x[1:3], padding, self.pool_size, self.strides, strict=True)
+        low = (pad[0] + borders(n + sum(pad), k, s, 1, self.padding)[0] for n, pad, k, s in sides)
         return (*self.pool_size, *self.strides, *low)
 
     def rows_of_a_job(self) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..graph import Shape
-from ..kernels.reduce import scale_and_shift
+from ..kernels.normalize import scale_and_shift
 from ..layer import Layer, option
 
 

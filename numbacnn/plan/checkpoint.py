@@ -3,6 +3,7 @@
 Chen, Xu, Zhang and Guestrin, Training deep nets with sublinear memory cost, 2016.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -21,7 +22,7 @@ def segments(units: list[Unit], shapes: dict[str, Shape], wanted: bool | Sequenc
         return [range(len(units))]
     cuts = _balanced(units, shapes) if wanted is True else _named(units, wanted)
     edges = [0, *cuts, len(units)]
-    return [range(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    return [range(a, b) for a, b in itertools.pairwise(edges) if a < b]
 
 
 def _named(units: list[Unit], names: Sequence[str]) -> list[int]:

@@ -51,9 +51,8 @@ def fold(graph: Graph, shapes: dict[str, Shape], training: bool, keep: frozenset
         merged = None
         for at in _neighbours(node, made_by) if enabled else ():
             unit = units[at]
-            if readers[unit.names[-1]] == 1 and unit.names[-1] not in keep:
-                if merged := _merged(unit, node, training, shapes, made_by, at):
-                    break
+            if readers[unit.names[-1]] == 1 and unit.names[-1] not in keep and (merged := _merged(unit, node, training, shapes, made_by, at)):
+                break
         if merged is None:
             made_by[node.name] = len(units)
             units.append(Unit(node))

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import reference
 
-from numbacnn.kernels.convolution import convolve, data_taps, forward_taps, pack, packed_shape, pad_columns
-from numbacnn.kernels.convolution_weights import add_shares, shares, weight_gradient
+from numbacnn.convolutions import direct
+from numbacnn.convolutions.problem import Convolution, Epilogue
+from numbacnn.kernels.convolution import merged
 from numbacnn.kernels.padding import borders, output_size
+from numbacnn.kernels.tile import V, lanes
 
 CASES = [  # height, width, channels, filters, kernel, strides, dilation, groups, padding
     (5, 7, 3, 17, (3, 3), (1, 1), (1, 1), 1, "same"),
@@ -22,6 +24,8 @@ CASES = [  # height, width, channels, filters, kernel, strides, dilation, groups
     (9, 9, 17, 35, (1, 1), (2, 2), (1, 1), 1, "same"),
     (2, 2, 3, 4, (5, 5), (3, 3), (1, 1), 1, "same"),
     (33, 32, 1, 3, (3, 3), (1, 1), (1, 1), 1, "valid"),
+    (5, 6, 12, 18, (3, 3), (1, 2), (1, 1), 6, "same"),
+    (9, 8, 2, 33, (3, 5), (2, 1), (2, 1), 1, "same"),
 ]
 
 
@@ -38,13 +42,48 @@ def untouched(memory):
     return np.isnan(memory[:128]).all() and np.isnan(memory[-128:]).all()
 
 
-def run(x, w, bias, scale, shift, taps, groups, transposed, lo, hi, y):
-    dtype = x.dtype.type
-    count = w.shape[0] * w.shape[1]
-    shape = packed_shape(count, w.size // (count * y.shape[3]), y.shape[3], groups, dtype)
-    packed, packed_bias = np.full(shape, np.nan, dtype), np.full(shape[0] * shape[1] * shape[4], np.nan, dtype)
-    pack(w, bias, scale, shift, transposed, packed, packed_bias)
-    convolve(x, packed, packed_bias, *taps, dtype(lo), dtype(hi), y)
+class Now:
+    """Takes the place of a plan's step: what is noted runs at once."""
+
+    def __init__(self, dtype):
+        self.dtype, self.launches = dtype, []
+
+    def new(self, *shape):
+        return np.full(shape, np.nan, self.dtype)
+
+    def constant(self, array):
+        return np.asarray(array, self.dtype if np.asarray(array).dtype.kind == "f" else np.int64)
+
+    def run(self, kernel, *inputs, out):
+        self.launches.append(kernel.__name__)
+        kernel(*(self.dtype(a) if isinstance(a, float) else a for a in inputs), *(out if isinstance(out, tuple) else (out,)))
+
+
+def expected_moments(y, moments):
+    """What `moments` should be: the pixels are cut into parts of the same size but for the last."""
+    pixels, start, parts = y.reshape(-1, y.shape[3]).astype(float), 0, []
+    for count in moments[:, 0, 0].astype(int):
+        part, start = pixels[start : start + count], start + count
+        mean = part.mean(0) if count else np.zeros(y.shape[3])
+        parts.append([np.full(y.shape[3], count), mean, ((part - mean) ** 2).sum(0)])
+    assert start == len(pixels)
+    return np.array(parts)
+
+
+def check_forward(way, problem, x, weights, epilogue, oracle, tolerance, dtype):
+    """Once with what the epilogue says, and once in the residual's own memory, to the same bits."""
+    memory, y = guarded((problem.batch, *problem.result), dtype)
+    moments = way.note(Now(dtype), problem, x, weights, epilogue, y)
+    scale, shift = epilogue.affine
+    expected = (oracle + epilogue.bias) * scale.astype(float) + shift + (0 if epilogue.residual is None else epilogue.residual)
+    np.testing.assert_allclose(y, np.clip(expected, *epilogue.clamp), 0, tolerance * max(1, abs(expected).max()))
+    assert untouched(memory)
+    if epilogue.moments:
+        np.testing.assert_allclose(moments, expected_moments(y, moments), 1e-4 if dtype == np.float32 else 1e-12, tolerance)
+    if epilogue.residual is not None:
+        again = epilogue.residual.copy()
+        way.note(Now(dtype), problem, x, weights, epilogue._replace(residual=again), again)
+        np.testing.assert_array_equal(again, y)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -54,6 +93,7 @@ def test_all_passes(case, dtype):
     rng, n = np.random.default_rng(0), 2
     oh, ow = (output_size(*facts, padding) for facts in zip((h, w), kernel_size, strides, dilation, strict=True))
     low = tuple(borders(*facts, padding)[0] for facts in zip((h, w), kernel_size, strides, dilation, strict=True))
+    problem = Convolution(n, (h, w, channels), (oh, ow, filters), kernel_size, strides, dilation, low, groups, np.dtype(dtype).name)
     layer = SimpleNamespace(strides=strides, dilation_rate=dilation, padding=padding, groups=groups)
 
     def oracle(x, weights):
@@ -62,29 +102,30 @@ def test_all_passes(case, dtype):
     _, x = guarded((n, h, w, channels), dtype, rng)
     _, weights = guarded((*kernel_size, channels // groups, filters), dtype, rng)
     _, dy = guarded((n, oh, ow, filters), dtype, rng)
+    _, residual = guarded(dy.shape, dtype, rng)
     bias, scale, shift = (rng.normal(size=filters).astype(dtype) for _ in range(3))
     tolerance = 1e-5 if dtype == np.float32 else 1e-13
-    taps = forward_taps(kernel_size, strides, dilation, low)
+    plain = Epilogue(bias, (scale, shift), None, (-1.5, 2.0))
 
-    memory, y = guarded(dy.shape, dtype)
-    run(x, weights, bias, scale, shift, taps, groups, 0, -1.5, 2.0, y)
-    expected = (oracle(x, weights) + bias) * scale.astype(float) + shift
-    np.testing.assert_allclose(y, np.clip(expected, -1.5, 2.0), 0, tolerance * max(1, abs(expected).max()))
-    assert untouched(memory)
+    ways = [way for way in direct.PRODUCTS if way.supports(problem) is None]
+    for way in ways:
+        for epilogue in (plain, plain._replace(residual=residual), plain._replace(moments=True), plain._replace(residual=residual, moments=True)):
+            check_forward(way, problem, x, weights, epilogue, oracle(x, weights), tolerance, dtype)
 
-    memory, dx = guarded(x.shape, dtype)
-    zeros = np.zeros(channels, dtype)
-    run(dy, weights, zeros, zeros + 1, zeros, data_taps(kernel_size, strides, dilation, low), groups, 1, -np.inf, np.inf, dx)
-    v = rng.normal(size=x.shape)
-    size = np.linalg.norm(oracle(v, weights)) * np.linalg.norm(dy)
-    assert abs(np.vdot(oracle(v, weights), dy) - np.vdot(v, dx)) <= tolerance * size
-    assert untouched(memory)
+    back = problem.transpose
+    (way,) = (way for way in direct.PRODUCTS if way.supports(back) is None)
+    for addend in (None, rng.normal(size=x.shape).astype(dtype)):
+        memory, dx = guarded(x.shape, dtype)
+        way.note(Now(dtype), back, dy, weights, Epilogue(residual=addend), dx)
+        assert untouched(memory)
+        dx = dx.astype(float) - (0 if addend is None else addend)
+        v = rng.normal(size=x.shape)
+        size = np.linalg.norm(oracle(v, weights)) * np.linalg.norm(dy) + np.linalg.norm(v)
+        assert abs(np.vdot(oracle(v, weights), dy) - np.vdot(v, dx)) <= tolerance * size
 
-    for parts in (1, 3):
-        (memory, dws), (_, dbs) = guarded((parts, *weights.shape), dtype), guarded((parts, filters), dtype)
-        dw, db = np.full_like(weights, np.nan), np.full_like(bias, np.nan)
-        weight_gradient(x, dy, *taps, groups, parts, dws, dbs)
-        add_shares(dws, dbs, dw, db)
+    for way in (way for way in direct.WEIGHTS if way.supports(problem) is None):
+        (memory, dw), (_, db) = guarded(weights.shape, dtype), guarded((filters,), dtype)
+        way.note(Now(dtype), problem, x, dy, dw, db)
         v = rng.normal(size=weights.shape)
         size = np.linalg.norm(oracle(x, v)) * np.linalg.norm(dy)
         assert abs(np.vdot(oracle(x, v), dy) - np.vdot(v, dw)) <= tolerance * size
@@ -92,14 +133,21 @@ def test_all_passes(case, dtype):
         assert untouched(memory)
 
 
+@pytest.mark.parametrize(("groups", "outputs"), [(1, 3), (6, 18), (4, 400), (32, 64), (7, 7), (17 * 19, 17 * 19)])
+def test_groups_are_merged_as_far_as_a_tile_is_wide(groups, outputs):
+    width, of_one = V * lanes(np.float32), outputs // groups
+    left = merged(groups, outputs, np.float32)
+    assert groups % left == 0
+    assert left == groups or groups // left * of_one <= width
+
+
 def test_long_sums_stay_accurate():
     """A single chain of 300,000 float32 additions of 0.1 is off by 1 %; sums of sums are not."""
     n = 75
     x, dy = np.ones((n, 64, 64, 1), np.float32), np.full((n, 64, 64, 32), 0.1, np.float32)
-    parts = shares(n * 64 * 64, 32, 1, np.float32)
-    dws, dbs, dw, db = np.empty((parts, 32), "f4"), np.empty((parts, 32), "f4"), np.empty((1, 1, 1, 32), "f4"), np.empty(32, "f4")
-    weight_gradient(x, dy, *forward_taps((1, 1), (1, 1), (1, 1), (0, 0)), 1, parts, dws, dbs)
-    add_shares(dws, dbs, dw, db)
+    dw, db, step = np.empty((1, 1, 1, 32), "f4"), np.empty(32, "f4"), Now(np.float32)
+    direct.DirectWeights().note(step, Convolution(n, x.shape[1:], dy.shape[1:], (1, 1)), x, dy, dw, db)
+    assert step.launches == ["weight_gradient", "add_shares"]
     np.testing.assert_allclose(dw.reshape(-1), n * 64 * 64 * np.float64(np.float32(0.1)), 1e-5)
     np.testing.assert_allclose(db, n * 64 * 64 * np.float64(np.float32(0.1)), 1e-5)
 
@@ -107,21 +155,9 @@ def test_long_sums_stay_accurate():
 def test_nan_reaches_only_what_it_touches():
     x, w, y = np.zeros((1, 5, 5, 8)), np.ones((3, 3, 8, 3)), np.empty((1, 5, 5, 3))
     x[0, 0, 0, 2] = np.nan
-    zeros = np.zeros(3)
-    run(x, w, zeros, zeros + 1, zeros, forward_taps((3, 3), (1, 1), (1, 1), (1, 1)), 1, 0, 0.0, 6.0, y)
+    problem = Convolution(1, (5, 5, 8), (5, 5, 3), (3, 3), low=(1, 1), dtype="float64")
+    direct.Direct().note(Now(np.float64), problem, x, w, Epilogue(clamp=(0, 6)), y)
     assert np.isnan(y[0, :2, :2]).all() and np.isnan(y).sum() == 12
-
-
-def test_joined_columns():
-    """A kernel's row as one tap over the padded input is the same convolution."""
-    rng = np.random.default_rng(1)
-    x, w, zeros, y = rng.normal(size=(2, 6, 9, 3)), rng.normal(size=(3, 4, 3, 5)), np.zeros(5), np.full((2, 6, 5, 5), np.nan)
-    padded = np.full((2, 6, 12, 3), np.nan)
-    pad_columns(x, 1, padded)
-    np.testing.assert_array_equal(padded, np.pad(x, ((0, 0), (0, 0), (1, 2), (0, 0))))
-    run(padded, w.reshape(3, 1, 12, 5), zeros, zeros + 1, zeros, forward_taps((3, 1), (1, 2), (1, 1), (1, 0)), 1, 0, -np.inf, np.inf, y)
-    expected = reference.Conv2D(SimpleNamespace(strides=(1, 2), dilation_rate=(1, 1), padding="same", groups=1), {"kernel": w}, x)
-    np.testing.assert_allclose(y, expected, 1e-12, 1e-12)
 
 
 @pytest.mark.parametrize(
@@ -144,30 +180,35 @@ def test_border_arithmetic(facts, size, sides):
 
 
 THREADS = """
-import hashlib, numba, numpy as np
-from numbacnn.kernels.convolution import convolve, data_taps, forward_taps, pack, packed_shape
-from numbacnn.kernels.convolution_weights import add_shares, weight_gradient
-rng = np.random.default_rng(0)
-x, w, y = rng.random((1, 13, 11, 9), "f4"), rng.random((3, 3, 9, 40), "f4"), np.empty((1, 13, 11, 40), "f4")
-one, dx, dws, dbs, dw, db = np.ones(40, "f4"), np.empty_like(x), np.empty((2, *w.shape), "f4"), np.empty((2, 40), "f4"), np.empty_like(w), np.empty(40, "f4")
-facts, inf, digests = ((3, 3), (1, 1), (1, 1), (1, 1)), np.float32(np.inf), set()
+import hashlib, sys, numba, numpy as np
+sys.path.insert(0, sys.argv[1])
+from test_convolution import Convolution, Epilogue, Now, direct
+rng, digests = np.random.default_rng(0), set()
+x, w, y, residual = rng.random((1, 13, 11, 9), "f4"), rng.random((3, 3, 9, 40), "f4"), np.empty((1, 13, 11, 40), "f4"), rng.random((1, 13, 11, 40), "f4")
+dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty(40, "f4")
+problem = Convolution(1, (13, 11, 9), (13, 11, 40), (3, 3), low=(1, 1))
 for threads in (1, 2):
     numba.set_num_threads(threads)
-    for source, out, taps, transposed in ((x, y, forward_taps(*facts), 0), (y, dx, data_taps(*facts), 1)):
-        n = out.shape[3]
-        shape = packed_shape(9, source.shape[3], n, 1, np.float32)
-        packed, bias = np.empty(shape, "f4"), np.empty(shape[1] * shape[4], "f4")
-        pack(w, one[:n], one[:n], one[:n], transposed, packed, bias)
-        convolve(source, packed, bias, *taps, -inf, inf, out)
-    weight_gradient(x, y, *forward_taps(*facts), 1, 2, dws, dbs)
-    add_shares(dws, dbs, dw, db)
-    digests.add(hashlib.sha256(b"".join(a.tobytes() for a in (y, dx, dw, db))).hexdigest())
+    moments = direct.Direct().note(Now(np.float32), problem, x, w, Epilogue(residual=residual, moments=True), y)
+    direct.Direct().note(Now(np.float32), problem.transpose, y, w, Epilogue(), dx)
+    direct.DirectWeights().note(Now(np.float32), problem, x, y, dw, db)
+    digests.add(hashlib.sha256(b"".join(a.tobytes() for a in (y, moments, dx, dw, db))).hexdigest())
     y[:], dx[:], dw[:], db[:] = np.nan, np.nan, np.nan, np.nan
 assert len(digests) == 1, "results depend on the number of threads"
 """
 
 
 def test_same_bits_for_one_and_two_threads():
-    env = {**os.environ, "NUMBACNN_SERIAL": "0", "NUMBA_NUM_THREADS": "2"}
-    run = subprocess.run([sys.executable, "-c", THREADS], env=env, capture_output=True, text=True, timeout=120)
+    env = {**os.environ, "NUMBACNN_SERIAL": "0", "NUMBA_NUM_THREADS": "2", "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run([sys.executable, "-c", THREADS, os.path.dirname(__file__)], env=env, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("features", ["+sse2", "+avx,+avx2,+fma"])
+def test_other_vector_widths(features):
+    """The same tests, compiled for narrower registers."""
+    env = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features}
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "all_passes", __file__]
+    run = subprocess.run(tests, env=env, capture_output=True, text=True, timeout=600)
+    assert run.returncode == 0, run.stdout

@@ -30,11 +30,11 @@ def check(moments, pixels, rtol):
     np.testing.assert_array_equal(moments[0], wanted[0])
     scale = np.abs(pixels).max(initial=1)
     np.testing.assert_allclose(moments[1], wanted[1], rtol, rtol * scale)
-    np.testing.assert_allclose(moments[2], wanted[2], 10 * rtol, (rtol * scale) ** 2 * max(len(pixels), 1))
+    np.testing.assert_allclose(moments[2], wanted[2], 10 * rtol, 0.3 * rtol * scale * np.sqrt(wanted[2].max()))  # the mean is rounded
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("channels", "c0", "c1"), [(1, 0, 1), (3, 0, 3), (17, 0, 17), (40, 3, 40), (64, 32, 48), (70, 0, 70)])
+@pytest.mark.parametrize(("channels", "c0", "c1"), [(1, 0, 1), (3, 0, 3), (13, 0, 13), (17, 0, 17), (40, 3, 40), (64, 32, 48), (70, 0, 70)])
 @pytest.mark.parametrize("mean", [0, 1000])
 def test_moments_of_pixels(dtype, channels, c0, c1, mean):
     rtol = 1e-6 if dtype == np.float32 else 1e-14

@@ -3,14 +3,18 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import numbacnn as nn
 from numbacnn import registry, testing
 from numbacnn.errors import ConfigError, ShapeError
+from numbacnn.kernels.normalize import FAR, normalized
 from numbacnn.kernels.reduce import blocks, channel_sums
+from numbacnn.kernels.statistics import statistics
 from numbacnn.layers.batch_normalization import BatchNormalization
 from numbacnn.layers.group_normalization import GroupNormalization
 from numbacnn.layers.layer_normalization import LayerNormalization
@@ -102,6 +106,45 @@ def test_moving_statistics_follow_the_batch():
     np.testing.assert_allclose(weights["moving_variance"], 0.75 + 0.25 * x.var((0, 1, 2)), rtol=1e-5)  # biased
 
 
+@pytest.mark.parametrize("layer", [BatchNormalization(), GroupNormalization(groups=1)], ids=lambda layer: type(layer).__name__)
+@pytest.mark.parametrize("clamp", [(None, None), (0.0, None), (0.0, 1.0)])
+@pytest.mark.parametrize("added", [True, False])
+def test_sum_and_clamp_fold_into_the_layer(layer, clamp, added):
+    """One unit, the same values and gradients; 130 channels leave a rest behind whole vectors, 3 make lines of many pixels."""
+    for shape in ((5, 7, 3), (3, 3, 130)):
+        x, other = nn.Input(shape, name="x"), nn.Input(shape, name="other")
+        own = replace(layer)  # layers are told apart by identity
+        y = nn.Add()([other, own(x)]) if added else own(x)
+        y = y if clamp[0] is None else nn.ReLU(max_value=clamp[1])(y)
+        model = nn.Model([x, other], y) if added else nn.Model(x, y)
+        weights = {k: v.astype(np.float64) + 0.25 for k, v in model.network.weights().items()}
+        data, results = np.random.default_rng(0).standard_normal((3, 4, *shape)), []
+        for folding in (True, False):
+            copies = {k: v.copy() for k, v in weights.items()}
+            trainable = frozenset(h.name for h in model.layers)
+            options = dict(training=True, trainable=trainable, dtype=np.float64, folding=folding, input_gradients=True)
+            plan = testing.Plan(model.graph, 4, copies, testing.open_backend("cpu"), **options)
+            y = plan.run(list(data[: 1 + added]), shares=[data[2]]).outputs[0]
+            gradients = {n: plan.input_gradient(n) for n in plan.trace.input_gradients} | {p: plan.weight_gradient(p) for p in plan.trace.weight_gradients}
+            results.append((len(plan.units), y, gradients))
+        assert results[0][0] == 2 + added and results[1][0] == results[0][0] + added + (clamp[0] is not None)
+        np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-12)
+        assert set(results[0][2]) == set(results[1][2])
+        for name, gradient in results[0][2].items():
+            np.testing.assert_allclose(gradient, results[1][2][name], atol=1e-11, err_msg=name)
+
+
+def test_moments_of_a_convolution_are_taken():
+    """As many parts as there are pixels: what is put together is the variance of all."""
+    x = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32) + 100
+    moments = np.stack([np.ones_like(x), x, np.zeros_like(x)], 1)
+    mean, variance, scale = (np.full((1, 4), np.nan, np.float32) for _ in range(3))
+    statistics(moments, np.full(4, 2, np.float32), np.float32(1e-3), 4, mean, variance, scale)
+    np.testing.assert_allclose(mean[0], x.mean(0, dtype=np.float64), rtol=1e-7)
+    np.testing.assert_allclose(variance[0], x.astype(np.float64).var(0), rtol=1e-6)
+    np.testing.assert_allclose(scale[0], 2 / np.sqrt(x.astype(np.float64).var(0) + 1e-3), rtol=1e-6)
+
+
 def test_a_frozen_layer_passes_the_gradient_and_keeps_its_statistics():
     generator = np.random.default_rng(4)
     x, dy = generator.standard_normal((2, 2, 4, 5, 3)).astype(np.float32)
@@ -184,6 +227,7 @@ def test_images_of_any_size():
 
 THREADS = """
 import hashlib, numpy as np
+import numbacnn as nn
 from numbacnn import registry, testing
 from numbacnn.backends import open_backend
 generator = np.random.default_rng(0)
@@ -209,3 +253,14 @@ def test_same_bits_with_one_and_two_threads():
 
 def test_the_resting_form_is_not_registered():
     assert "RestingBatchNormalization" not in registry.layers
+
+
+def test_large_results_are_written_past_the_caches():
+    place = np.full(FAR // 4 + 1000, np.nan, np.float32)
+    for start in (-place.ctypes.data % 64 // 4, -place.ctypes.data % 64 // 4 + 1):  # on a cache line, and beside one
+        for columns in (130, 128):  # lines of whole cache lines or not
+            x = np.random.default_rng(0).standard_normal((FAR // 4 // columns + 5, columns)).astype(np.float32)
+            y = place[start : start + x.size]
+            one, none = np.ones(columns, np.float32), np.zeros(0, np.float32)
+            normalized(x, 2 * one, 3 * one, one, none, np.float32(-9), np.float32(np.inf), *blocks(1, x.size, columns), y)
+            np.testing.assert_allclose(y.reshape(x.shape), np.maximum((x - 2) * 3 + 1, -9), rtol=1e-6, atol=1e-5)

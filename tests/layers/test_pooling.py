@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import reference
 
+import numbacnn as nn
 from numbacnn import testing
 from numbacnn.errors import ConfigError, ShapeError
 from numbacnn.layers.average_pooling2d import AveragePooling2D
@@ -56,6 +57,24 @@ def test_padding_never_wins():
     y = trained(MaxPooling2D(3, strides=2, padding="same"), x, 0.0)[0]
     assert (y[0, 0, 0] == np.float32(-1e30)).all() and np.isneginf(y[0, 1:]).all()
     assert trained(AveragePooling2D(3, strides=2, padding="same"), np.ones_like(x), 0.0)[0] == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("zeros", [((1, 1), (1, 1)), ((0, 2), (3, 0)), ((4, 3), (0, 1))])
+@pytest.mark.parametrize("layer", [MaxPooling2D(3, strides=2), MaxPooling2D(2), MaxPooling2D((2, 3), strides=1, padding="same")])
+def test_a_zero_padding_folds_into_the_layer(layer, zeros):
+    generator = np.random.default_rng(0)
+    x = nn.Input((9, 7, 5), name="x")
+    model = nn.Model(x, layer(nn.ZeroPadding2D(zeros)(x)))
+    image = generator.standard_normal((2, 9, 7, 5)).astype(np.float32) - 0.5
+    image[0, 0, 0], image[1, 8, 6] = -np.inf, np.nan
+    results = []
+    for folding in (True, False):
+        plan = testing.Plan(model.graph, 2, {}, testing.open_backend("cpu"), training=True, trainable=frozenset(), folding=folding)
+        dy = np.random.default_rng(1).standard_normal(plan.trace.seeds[0].shape)
+        results.append((len(plan.units), plan.run([image], shares=[dy]).outputs[0], plan.input_gradient("x")))
+    assert results[0][0] == results[1][0] - 1
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+    np.testing.assert_allclose(results[0][2], results[1][2], atol=1e-6)
 
 
 @pytest.mark.parametrize("pool", [1, 2, 3, (5, 2)])

@@ -36,7 +36,7 @@ def test_the_same_bits_in_less_memory(cuts):
     results, plan = trained(cuts)
     for name, value in expected.items():
         assert np.array_equal(results[name], value), name
-    if cuts is True or len(cuts) > 1 and "image" not in cuts:
+    if cuts is True or (len(cuts) > 1 and "image" not in cuts):
         assert plan.arena_bytes < 0.8 * whole.arena_bytes
         assert len(plan.launches) > len(whole.launches)
 

@@ -7,7 +7,6 @@ import numbacnn as nn
 from numbacnn.backends import open_backend
 from numbacnn.plan import Flat, Layout, Plan
 
-
 FROZEN = ("conv1", "bn1", "conv2", "bn2", "conv3", "conv4")
 
 
