@@ -17,7 +17,8 @@ help:
 	@echo 'make test     the whole suite'
 	@echo 'make check    ruff and the import order'
 	@echo 'make size     installed size with run-time dependencies only (limit $(SIZE_LIMIT_MB) MB)'
-	@echo 'make bench    the benchmarks'
+	@echo 'make bench    the benchmarks, beside PyTorch, ONNX Runtime and OpenVINO'
+	@echo 'make peers    the virtual environment of those three'
 	@echo 'make nightly  the suite with its long checks'
 	@echo 'make clean    remove what the targets above made'
 
@@ -59,9 +60,9 @@ peers: $(if $(NUMBACNN_PEERS),,$(PEERS)/.ready)
 bench: $(READY) peers
 	for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
-nightly: $(READY)
+nightly: $(READY) peers
 	NUMBACNN_NIGHTLY=1 $(BIN)/python -m pytest -n auto
 
 clean:
-	rm -rf $(VENV) .venv-size build dist demo *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) .venv-size build dist demo *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -102,6 +102,5 @@ def plan_table(console: Console, graph: Graph, network: Network) -> None:
     folded = [f"{', '.join(n.name for n in (u.padding, u.affine, u.sum, u.clamp) if n)} into {u.node.name}" for u in plan.units if u.names[1:] or u.padding]
     if folded:
         console.print("folded: " + "; ".join(folded))
-    console.print(
-        f"{len(plan.launches)} launches, {len(plan.prologue)} more when weights change; arena of {plan.arena_bytes / 2**20:.2f} MiB; peak {top / 1e9:.0f} GFLOP/s"
-    )
+    counts = f"{len(plan.launches)} launches, {len(plan.prologue)} more when weights change"
+    console.print(f"{counts}; arena of {plan.arena_bytes / 2**20:.2f} MiB; peak {top / 1e9:.0f} GFLOP/s")
