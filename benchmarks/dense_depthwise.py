@@ -18,12 +18,13 @@ for library in ("OPENBLAS", "MKL", "OMP"):
 import numpy as np  # noqa: E402  after the threads are set
 
 from numbacnn import jit  # noqa: E402
-from numbacnn.kernels import depthwise, gemm  # noqa: E402
+from numbacnn.kernels import depthwise, depthwise_weights, gemm  # noqa: E402
 from numbacnn.kernels.padding import borders, output_size  # noqa: E402
 
 PRODUCTS = [(1, 512, 10), (1, 1280, 1000), (1, 4096, 4096), (16, 1280, 1000), (16, 4096, 4096), (64, 1280, 1000), (64, 4096, 4096)]
 PRODUCTS += [(50176, 64, 64), (50176, 24, 144), (50176, 64, 256), (12544, 192, 32), (3136, 512, 512), (784, 960, 320), (512, 512, 512), (1024, 1024, 1024)]
 CONVOLUTIONS = [(16, 56, 96, 3, 1), (16, 28, 240, 5, 1), (16, 112, 96, 3, 2), (16, 14, 384, 3, 1), (16, 112, 32, 3, 1), (1, 56, 96, 3, 1)]
+CONVOLUTIONS += [(16, 56, 144, 3, 1), (16, 56, 144, 5, 2), (16, 14, 672, 5, 1), (16, 7, 1152, 5, 1)]
 
 
 def best(function, repeats: int = 7) -> float:
@@ -89,16 +90,21 @@ def convolution(n: int, size: int, channels: int, k: int, stride: int) -> dict:
     low, out, free = borders(size, k, stride, 1, "same")[0], output_size(size, k, stride, 1, "same"), (np.float32(-np.inf), np.float32(np.inf))
     x, dy, w = (draw(s, dtype=np.float32) for s in ((n, size, size, channels), (n, out, out, channels), (k * k, channels)))
     y, dx, dw, bias, dbias = np.zeros_like(dy), np.zeros_like(x), np.zeros_like(w), np.zeros(channels, np.float32), np.zeros(channels, np.float32)
-    part = np.zeros(depthwise.parts_shape(dy.shape, k * k, np.float32), np.float32)
+    residual, unwanted = np.zeros((0, 0, 0, 0), np.float32), np.zeros((0, 3, channels), np.float32)
+    band, band_back = depthwise.band_rows(x.shape, y.shape, 4), depthwise.band_rows(y.shape, x.shape, 4)
+    moments = np.zeros((n * -(-out // band), 3, channels), np.float32)
+    part = np.zeros(depthwise_weights.parts_shape(dy.shape, k * k, np.float32), np.float32)
     line, back = depthwise.axis(stride, 1, low), depthwise.axis_back(stride, 1, low)
     found = {
         "shape": (n, size, size, channels, k, stride),
-        "forward": best(depthwise.depthwise.bind(x, w, bias, *free, (k, k), line, line, 1, 1, y)),
-        "data": best(depthwise.depthwise.bind(dy, w, bias, *free, (k, k), back, back, 1, 0, dx)),
-        "weights": best(depthwise.depthwise_weights.bind(x, dy, (k, k), line, line, 1, part, dw, dbias)),
+        "forward": best(depthwise.depthwise.bind(x, w, bias, residual, *free, (k, k), line, line, band, y, unwanted)),
+        "with moments": best(depthwise.depthwise.bind(x, w, bias, residual, *free, (k, k), line, line, band, y, moments)),
+        "data": best(depthwise.depthwise.bind(dy, w, bias, residual, *free, (k, k), back, back, band_back, dx, unwanted)),
+        "weights": best(depthwise_weights.depthwise_weights.bind(x, dy, (k, k), line, line, part)),
+        "sum of parts": best(depthwise_weights.add_parts.bind(part, dw, dbias)),
         "copy": best(lambda: np.copyto(dx, x)),
     }
-    times = "  ".join(f"{name} {found[name]:6.2f} ms" for name in ("forward", "data", "weights", "copy"))
+    times = "  ".join(f"{name} {found[name]:6.2f} ms" for name in list(found)[1:])
     print(f"depthwise {k}x{k} stride {stride}, {channels} channels @{size}, batch {n}: {times}  forward {2e-6 * y.size * k * k / found['forward']:.0f} GF/s")
     return found
 

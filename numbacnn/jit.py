@@ -12,12 +12,12 @@ import os
 import threading
 import time
 import types
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-# libgomp reads this when it is loaded. Its threads spin while they wait for the next launch: without a limit a step took minutes
-# beside another busy job, without spinning each launch wakes a sleeping thread and steps take twice as long on an idle machine.
-# This many turns (about a millisecond) cost at most a third more than the best choice with 0, 1 or 2 busy neighbours.
+# Our own threads run kernels (launch.py), but libgomp's those with several loops. They spin while they wait for the next, and without a
+# limit a step took minutes beside another busy job; libgomp reads this when it is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "300000")
 
 import numba
@@ -25,7 +25,7 @@ import numpy as np
 from numba import prange
 from numba.core import config
 
-from . import launch, machine_code
+from . import launch, machine_code, native, share_loop
 from .cache import Entry, cache_folder, digest, examine
 
 __all__ = ["INTERPRETED", "Kernel", "cache_folder", "compiled", "digest", "elementwise", "factory", "kernel", "named", "prange", "set_threads", "statistics"]
@@ -111,12 +111,13 @@ class Kernel:
         if found:
             statistics.loaded += 1
         else:
-            object_code, loop, rest = machine_code.translate(self.func, signature, symbol, OPTIONS)
-            found = launch.SHARED * loop + launch.REST * rest, object_code
+            found = machine_code.translate(self.func, signature, symbol, OPTIONS)
             entry.write(*found)
             statistics.compiled += 1
         kind, object_code = found
-        return launch.engine().load(object_code, symbol), kind
+        if kind & machine_code.LAYER:
+            _check_layer()
+        return native.engine().load(object_code, symbol), kind
 
     def is_ready(self, signature: tuple) -> bool:
         """Whether machine code for a signature is in this process or in the cache."""
@@ -128,7 +129,7 @@ class Kernel:
         if INTERPRETED:
             return functools.partial(self.func, *args)
         entry, kind = self.compile(tuple(map(numba.typeof, args)))
-        return launch.Launch(entry, kind if self.parallel and not SERIAL else kind & ~launch.SHARED, args)
+        return launch.Launch(entry, kind if self.parallel and not SERIAL else kind & ~share_loop.SHARED, args)
 
     def __call__(self, *args):
         self.bind(*args)()
@@ -211,6 +212,17 @@ def set_threads(count: int | None = None) -> int:
     count = max(1, min(count or available_threads(), config.NUMBA_NUM_THREADS))
     numba.set_num_threads(count)
     return count
+
+
+class ThreadingWarning(UserWarning):
+    """Threads work, but not as well as they could."""
+
+
+@functools.cache
+def _check_layer() -> None:
+    if numba.config.NUMBA_NUM_THREADS > 1 and numba.threading_layer() == "workqueue":
+        remedy = "Debian and Ubuntu: apt install libgomp1; Fedora: dnf install libgomp; Alpine: apk add libgomp; or pip install tbb"
+        warnings.warn(f"neither OpenMP nor TBB was found: kernels with several loops start slowly ({remedy})", ThreadingWarning, stacklevel=5)
 
 
 @functools.cache

@@ -1,167 +1,29 @@
 """A kernel's Python function becomes object code that any number of threads may enter at once.
 
-Numba's own parallel loops are compiled several times over (the loop's body apart from its function, each through all passes), and
-their jobs are dealt out before the first has run. Here a kernel is compiled once, like any serial function, with three hidden
-parameters: `for job in prange(n)` runs from n * first to n * last (in units of 1 / WHOLE), and what follows the loop runs only
-with `rest`, when all jobs are done. What stands before the loop is done by every thread that joins: it may compute, not write.
+Numba's own parallel loops are compiled several times over: the loop's body apart from its function, each through all passes. Here a
+kernel is compiled once, like any serial function, with hidden parameters that say which part of the jobs is to be done
+(share_loop.py). Functions that it calls are optimized in it, and not before on their own.
 
 The code is entered through `int32 entry(slots, first, last, rest, exception)`, where slots holds the arguments (see `pack`).
 """
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from llvmlite import ir as llvm
-from numba import prange, types
-from numba.core import codegen, compiler, dispatcher, errors, ir
-from numba.core.analysis import compute_cfg_from_blocks
+from numba import types
+from numba.core import codegen, compiler, dispatcher
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.registry import cpu_target
 from numba.core.untyped_passes import TranslateByteCode
-from numba.extending import intrinsic, register_jitable
 
-BITS = 20
-WHOLE = 1 << BITS  # `first` and `last` count in parts of this
-LINE = 64  # loops over many elements are cut at multiples of it, so that every cut leaves whole vectors
-HIDDEN = ("share.first", "share.last", "share.rest")
+from .share_loop import HIDDEN, ManyLoops, ShareLoop
+
+LAYER = 4  # kind, beside those of share_loop.py: Numba's threading layer runs the loops
 _INT = llvm.IntType(64)
-
-
-# ---- the loop
-
-
-@register_jitable
-def _cut(n, part):
-    """Where `part` / WHOLE of n jobs end."""
-    place = n * part >> BITS
-    return place & -LINE if n >= LINE * LINE and part < WHOLE else place
-
-
-@register_jitable
-def _share(n, first, last):
-    """The jobs of n that lie between two parts."""
-    return range(_cut(n, first), _cut(n, last))
-
-
-@intrinsic
-def _natural(typingctx, job):
-    """The job's number, of which LLVM shall know that it is not negative: without that, no loop over elements is vectorized."""
-
-    def codegen(context, builder, signature, args):
-        builder.assume(builder.icmp_signed(">=", args[0], args[0].type(0)))
-        return args[0]
-
-    return job(job), codegen
-
-
-class _ManyLoops(Exception):
-    """Several loops over prange, or one that is run several times."""
-
-
-@register_pass(mutates_CFG=True, analysis_only=False)
-class _ShareLoop(FunctionPass):
-    """Gives a function the hidden parameters and its prange loop the jobs between them."""
-
-    _name = "numbacnn_share_loop"
-
-    def __init__(self):
-        FunctionPass.__init__(self)
-
-    def run_pass(self, state: Any) -> bool:
-        func_ir = state.func_ir
-        first_block = func_ir.blocks[min(func_ir.blocks)]
-        loc = first_block.loc
-        hidden = [ir.Var(first_block.scope, name, loc) for name in HIDDEN]
-        for i, var in enumerate(hidden):
-            first_block.body.insert(i, ir.Assign(ir.Arg(var.name, func_ir.arg_count + i, loc), var, loc))
-        func_ir.arg_count += len(hidden)
-        func_ir.arg_names = (*func_ir.arg_names, *HIDDEN)
-        if not _has_one_loop(func_ir):
-            raise _ManyLoops
-        state.metadata["parallel"] = state.metadata["rest"] = False
-        for block, call in _pranges(func_ir):
-            call.value = ir.Expr.call(_insert_global(block, call, "share.jobs", _share), (*call.value.args, *hidden[:2]), (), loc)
-            header, job = _header(func_ir, call.target)
-            natural = _insert_global(header, job, "share.natural", _natural)
-            raw = ir.Var(header.scope, "share.job", loc)
-            header.body.insert(header.body.index(job), ir.Assign(job.value, raw, loc))
-            job.value = ir.Expr.call(natural, (raw,), (), loc)
-            state.metadata["parallel"] = True
-            state.metadata["rest"] = _guard_rest(func_ir, header, hidden[2])
-        return True
-
-
-def _insert_global(block: Any, before: Any, name: str, value: Any) -> Any:
-    """A variable that holds `value`, from the statement `before` on."""
-    var = ir.Var(block.scope, name, block.loc)
-    block.body.insert(block.body.index(before), ir.Assign(ir.Global(name, value, block.loc), var, block.loc))
-    return var
-
-
-def _pranges(func_ir: Any) -> list[tuple[Any, Any]]:
-    """(block, assignment of the call) of every prange."""
-    found = []
-    for block in func_ir.blocks.values():
-        for statement in block.find_insts(ir.Assign):
-            call = statement.value
-            if isinstance(call, ir.Expr) and call.op == "call":
-                with suppress(errors.ConstantInferenceError, KeyError):  # no constant is called
-                    if func_ir.infer_constant(call.func) is prange:
-                        found.append((block, statement))
-    return found
-
-
-def _has_one_loop(func_ir: Any) -> bool:
-    """Whether there is at most one prange, and that not in another loop."""
-    places = [label for label, block in func_ir.blocks.items() for found, _ in _pranges(func_ir) if found is block]
-    around = [loop.body for loop in compute_cfg_from_blocks(func_ir.blocks).loops().values()]
-    return len(places) <= 1 and not any(label in body for label in places for body in around)
-
-
-def _header(func_ir: Any, jobs: Any) -> tuple[Any, Any]:
-    """(block that begins each turn of the loop over `jobs`, the assignment there that takes the next job)."""
-    names, before = {jobs.name}, 0  # of the jobs, of the iterator over them, and their copies
-    statements = [(block, s) for block in func_ir.blocks.values() for s in block.find_insts(ir.Assign)]
-    while len(names) > before:
-        before = len(names)
-        names |= {s.target.name for _, s in statements if (isinstance(s.value, ir.Var) and s.value.name in names) or _is(s.value, "getiter", names)}
-    header, turn = next((block, s) for block, s in statements if _is(s.value, "iternext", names))
-    return header, next(s for s in header.find_insts(ir.Assign) if _is(s.value, "pair_first", {turn.target.name}))
-
-
-def _guard_rest(func_ir: Any, header: Any, rest: Any) -> bool:
-    """Let what follows the loop run only with `rest`; whether anything follows."""
-    branch = header.terminator
-    if _only_returns(func_ir, branch.falsebr):
-        return False
-    loc, scope, label = header.loc, header.scope, max(func_ir.blocks) + 1
-    guard, end = ir.Block(scope, loc), ir.Block(scope, loc)
-    nothing, value = ir.Var(scope, "share.none", loc), ir.Var(scope, "share.return", loc)
-    guard.append(ir.Branch(rest, branch.falsebr, label + 1, loc))
-    end.append(ir.Assign(ir.Const(None, loc), nothing, loc))
-    end.append(ir.Assign(ir.Expr.cast(nothing, loc), value, loc))
-    end.append(ir.Return(value, loc))
-    func_ir.blocks[label], func_ir.blocks[label + 1] = guard, end
-    header.body[-1] = ir.Branch(branch.cond, branch.truebr, label, branch.loc)
-    return True
-
-
-def _is(expression: Any, op: str, names: set[str]) -> bool:
-    return isinstance(expression, ir.Expr) and expression.op == op and expression.value.name in names
-
-
-def _only_returns(func_ir: Any, label: int) -> bool:
-    *body, last = func_ir.blocks[label].body
-    trivial = all(isinstance(s, (ir.Del, ir.PopBlock)) or (isinstance(s, ir.Assign) and _is_plain(s.value)) for s in body)
-    return trivial and (isinstance(last, ir.Return) or (isinstance(last, ir.Jump) and _only_returns(func_ir, last.target)))
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, (ir.Const, ir.Var)) or (isinstance(value, ir.Expr) and value.op == "cast")
 
 
 # ---- the arguments
@@ -241,7 +103,7 @@ def _add_entry(library: Any, context: Any, fndesc: Any, signature: tuple, hidden
 class _Pipeline(compiler.CompilerBase):
     def define_pipelines(self) -> list:
         passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.add_pass_after(_ShareLoop, TranslateByteCode)
+        passes.add_pass_after(ShareLoop, TranslateByteCode)
         passes.finalize()
         return [passes]
 
@@ -329,22 +191,22 @@ class _Library(codegen.JITCodeLibrary):
         self._finalized = True
 
 
-def translate(func: Callable, signature: tuple, symbol: str, options: dict) -> tuple[bytes, bool, bool]:
-    """(object code with an entry of that name, whether its loop can be shared out, whether something follows the loop).
+def translate(func: Callable, signature: tuple, symbol: str, options: dict) -> tuple[int, bytes]:
+    """(kind, object code with an entry of that name). options: Numba's, such as fastmath.
 
-    options: Numba's, such as fastmath. A kernel with several loops is left to Numba's own way of running them in parallel.
+    A kernel with several loops is left to Numba's own way of running them in parallel.
     """
     with global_compiler_lock:
         cpu_target.typing_context.refresh()
         cpu_target.target_context.refresh()
         try:
             with _parts(cpu_target.target_context):
-                return _translate(func, signature, symbol, options, _Pipeline, (types.int64, types.int64, types.boolean))
-        except _ManyLoops:
+                return _translate(func, signature, symbol, options, _Pipeline, tuple(HIDDEN.values()))
+        except ManyLoops:
             return _translate(func, signature, symbol, options | {"parallel": True}, compiler.Compiler, ())
 
 
-def _translate(func: Callable, signature: tuple, symbol: str, options: dict, pipeline: type, hidden: tuple) -> tuple[bytes, bool, bool]:
+def _translate(func: Callable, signature: tuple, symbol: str, options: dict, pipeline: type, hidden: tuple) -> tuple[int, bytes]:
     flags = compiler.Flags()
     cpu_target.options.parse_as_flags(flags, {"nopython": True, "boundscheck": None, **options})
     flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
@@ -355,4 +217,4 @@ def _translate(func: Callable, signature: tuple, symbol: str, options: dict, pip
     library.entry = symbol
     _add_entry(library, context, result.fndesc, signature, len(hidden), symbol)
     library.finalize()
-    return library.object_code, result.metadata.get("parallel", False), result.metadata.get("rest", False)
+    return result.metadata.get("kind", LAYER), library.object_code

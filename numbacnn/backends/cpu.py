@@ -16,7 +16,7 @@ from .compilers import compile_ahead
 _one_at_a_time = threading.RLock()  # workqueue aborts the process when two Python threads launch at once
 
 SMALL = 1 << 16  # bytes that a launch touches below which it is sooner done by one thread than shared out
-AT_ONCE = 16  # launches between which Ctrl-C is heard
+AT_ONCE = 64  # launches between which Ctrl-C is heard
 
 
 class CPU:
@@ -73,6 +73,8 @@ class CPU:
             for call in calls:
                 call()
             return
+        if numba.get_num_threads() != self.threads:
+            numba.set_num_threads(self.threads)  # for kernels with several loops, which Numba runs in parallel
         with nullcontext() if jit.threads_may_enter_together() else _one_at_a_time:
             for i in range(0, len(calls), AT_ONCE):
-                launch.replay(calls[i : i + AT_ONCE], self.threads)
+                launch.replay(calls[i : i + AT_ONCE], 1 if jit.SERIAL else self.threads)

@@ -21,7 +21,7 @@ MOST = 48  # tiles of a job
 FEWEST = 12  # fewer tiles in all don't pay for the transform of the weights
 NARROW = 16  # where c * c' / (c + c') is smaller, the transforms cost more than the multiplications that they save
 DEEP = 128  # input channels from which on weights are better transformed where they are used
-FEW = 1024  # tiles up to which they are
+FEW = 96  # tiles up to which they are
 
 
 def _round_up(count: int, unit: int) -> int:

@@ -19,7 +19,7 @@ from .tile_edges import plus_some, put_some
 from .tile_math import add, less, times
 from .winograd_transforms import grid, mixer, room, steps, transform
 
-DEPTH = 32  # input channels whose weights are transformed at a time
+CHANNELS = 32  # input channels whose weights are transformed at a time: so they stay in the second-level cache
 ROWS = 4  # pixels that are added to a sum at a time
 
 _sum_of_rows = mix(((), (tuple((i, 1.0) for i in range(ROWS)),)))
@@ -94,13 +94,13 @@ def transform_weights(m: int, r: int) -> Kernel:
     def run(kernel, bias, scale, shift, transposed, u, bias_out):
         blocks, places, far = u.shape
         width, depth = bias_out.size // blocks, kernel.shape[3] if transposed else kernel.shape[2]
-        chunks = (depth + DEPTH - 1) // DEPTH
+        chunks = (depth + CHANNELS - 1) // CHANNELS
         for c in range(bias_out.size):
             bias_out[c] = bias[c] * scale[c] + shift[c] if c < bias.size else kernel.dtype.type(0)
         for job in prange(blocks * chunks):
-            block, k0 = job // chunks, job % chunks * DEPTH
-            panel = np.empty((r * r, DEPTH, width), kernel.dtype)
-            turn(kernel, scale, transposed, block, k0, min(DEPTH, depth - k0), panel, u, block * places * far + k0 * width, far)
+            block, k0 = job // chunks, job % chunks * CHANNELS
+            panel = np.empty((r * r, CHANNELS, width), kernel.dtype)
+            turn(kernel, scale, transposed, block, k0, min(CHANNELS, depth - k0), panel, u, block * places * far + k0 * width, far)
 
     return Kernel(named(run, f"winograd_transform_weights_{m}_{r}"))
 

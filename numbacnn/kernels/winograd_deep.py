@@ -11,10 +11,9 @@ from numba import get_thread_id
 from ..jit import Kernel, compiled, factory, named, prange
 from .convolution import zeros
 from .tile import BYTES, V, address
-from .winograd import back, locate_tiles, moments_of_tiles, multiply, weight_transform
+from .winograd import CHANNELS, back, locate_tiles, moments_of_tiles, multiply, weight_transform
 from .winograd_transforms import grid, room, steps, transform
 
-CHANNELS = 64  # input channels whose products are added in registers before they join the total
 
 
 @factory
