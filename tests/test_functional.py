@@ -38,10 +38,10 @@ def test_a_frozen_base_is_not_derived_again_at_each_step():
     model = make()
     model.get_layer("conv").trainable = False
     model.train_on_batch(x, y)
-    plan = model.session._plan([x])
+    plan = model.session.plan([x])
     assert plan.prologue and not plan.stale
     model.get_layer("conv").set_weights(model.get_layer("conv").get_weights())
-    assert model.session._plan([x]).stale
+    assert model.session.plan([x]).stale
 
 
 def test_a_loss_that_is_not_a_number_is_reported_as_such():

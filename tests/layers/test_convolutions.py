@@ -52,8 +52,8 @@ def test_unknown_sizes():
     [
         (3, 1, {}, "pointwise"),
         (3, 1, {"strides": (2, 2)}, "direct"),
-        (3, 3, {}, "direct, joined columns"),
-        (3, 3, {"dilation": (2, 2)}, "direct"),
+        (3, 3, {}, "direct, with borders"),
+        (3, 3, {"dilation": (2, 2)}, "direct, with borders"),
         (8, 3, {}, "direct"),
     ],
 )
