@@ -38,6 +38,8 @@ def warmup(ctx: click.Context, batch_size: int, optimizer: str, loss: str, augme
 
     from .progress import Progress
 
+    before = jit.statistics.compiled
+
     model = open_model(ctx, **chosen)
     if len(model.graph.inputs) > 1:
         raise ConfigError(f"the model has {len(model.graph.inputs)} inputs: warmup is for models of pictures, which have one")
@@ -47,7 +49,8 @@ def warmup(ctx: click.Context, batch_size: int, optimizer: str, loss: str, augme
         model.network.progress = progress.on_compile
         _compile(model, batch_size)
         _compile_pictures(model, batch_size, augment)
-    compiled, there = jit.statistics.compiled, jit.statistics.ready - jit.statistics.compiled
+    compiled = jit.statistics.compiled - before
+    there = jit.statistics.ready - compiled
     say = f"{compiled} kernel{'s' * (compiled != 1)} compiled, {there} already there"
     console.print(f"{say}, {time.perf_counter() - started:.1f} s; they are kept in {jit.cache_folder()}")
 
