@@ -15,7 +15,6 @@ from .winograd import CHANNELS, back, locate_tiles, moments_of_tiles, multiply, 
 from .winograd_transforms import grid, room, steps, transform
 
 
-
 @factory
 def transform_inputs(m: int, r: int) -> Kernel:
     """Kernel: v[group, chunk, pos, p * CHANNELS + c] = (B d Bt)[pos] of tile group * tiles + p and channel chunk * CHANNELS + c of x.
