@@ -98,7 +98,7 @@ def transform(matrix: str, m: int, r: int) -> Callable:
     """Compiled function run(x, src, dst, channels, scratch): block [b, b] = matrix @ block [a, a] @ matrix.T for each channel.
 
     x: an array of the dtype. src, dst: addresses of the blocks' elements in channel 0, int64; src column by column
-    (src[column * a + row], as `grid` makes them), dst row by row. scratch: square(…) elements of x's dtype.
+    (src[column * a + row], as `grid` makes them), dst row by row. scratch: room(m, r) bytes, an array of x's dtype.
     The last vector of channels overlaps the one before; fewer channels than a vector are written as a whole one: each dst must
     have room for it. src and dst must not overlap.
     """
@@ -127,7 +127,7 @@ def sides(matrix: str, m: int, r: int) -> tuple[int, int]:
 
 
 def room(m: int, r: int) -> int:
-    """Bytes that are enough for a transform's scratch (whatever the matrix): as elements, room(m, r) // x.itemsize."""
+    """Bytes that are enough for the scratch of any of these transforms."""
     n = m + r - 1
     return n * n * BYTES
 
