@@ -15,7 +15,7 @@ import numpy as np
 
 from ..jit import compiled, kernel, named, prange
 from .moments import moments_of
-from .tile import BYTES, M, V, address, clamp, gather, lanes, madd, plus, spread, store, vmadd, zero
+from .tile import BYTES, M, V, address, clamp, gather, lanes, madd, plus, spread, square, store, vmadd, zero
 from .tile_edges import plus_some, put_some
 
 WIDE = V + 1  # vectors of the last block, where their number is odd
@@ -81,6 +81,19 @@ def pack(kernel, bias, scale, shift, packed, packed_bias):
         _pack_rows(kernel, scale, packed, packed_bias.size, job * 64, min(job * 64 + 64, k))
 
 
+@compiled
+def _turn(kernel, first, width, packed):
+    """A whole block of kernel.T. Each vector goes along `vector` rows of the kernel, whose lines of the cache are then read to their ends."""
+    n = kernel.shape[1]
+    vector = BYTES // packed.itemsize
+    for c in range(0, width, vector):
+        for i in range(0, n - vector + 1, vector):
+            store(square(kernel, (first + c) * n + i, n), packed, first * n + i * width + c, width)
+        for i in range(n // vector * vector, n):
+            for r in range(c, c + vector):
+                packed[first * n + i * width + r] = kernel[first + r, i]
+
+
 @kernel
 def transpose(kernel, packed):
     """packed = kernel.T in blocks; zeros behind the last column."""
@@ -88,13 +101,13 @@ def transpose(kernel, packed):
     columns, vector = packed.size // max(n, 1), BYTES // packed.itemsize
     for b in prange(columns // (V * vector)):
         first, width = _block(columns, vector, b)
-        filled = min(width, k - first)
+        if first + width <= k:
+            _turn(kernel, first, width, packed)
+            continue
         for i in range(n):
             at = first * n + i * width
-            for c in range(filled):
-                packed[at + c] = kernel[first + c, i]
-            for c in range(filled, width):
-                packed[at + c] = kernel.dtype.type(0)
+            for c in range(width):
+                packed[at + c] = kernel[first + c, i] if first + c < k else kernel.dtype.type(0)
 
 
 # ---- y = x @ packed
