@@ -177,18 +177,18 @@ def named(func: types.FunctionType, name: str) -> types.FunctionType:
 def elementwise(scalar: Callable, name: str, derivative: bool = False) -> Kernel:
     """A kernel over flat arrays from a compiled scalar function.
 
-    y = scalar(x, *fields), or with `derivative` dx = dy * scalar(x, y, *fields).
+    y = scalar(x, fields), or with `derivative` dx = scalar(x, y, dy, fields, more).
     """
     if derivative:
 
-        def run(x, y, dy, fields, dx):
+        def run(x, y, dy, fields, more, dx):
             for i in prange(dx.size):
-                dx[i] = dy[i] * scalar(x[i], y[i], *fields)
+                dx[i] = scalar(x[i], y[i], dy[i], fields, more)
     else:
 
         def run(x, fields, y):
             for i in prange(y.size):
-                y[i] = scalar(x[i], *fields)
+                y[i] = scalar(x[i], fields)
 
     return Kernel(named(run, f"{name}_{digest(scalar)[:12]}"), flat=True)
 

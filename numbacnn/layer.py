@@ -26,6 +26,7 @@ Abilities, each optional; the plan asks for them and never for a class
   parts()               simpler layers, one behind another, that this one stands for
   inference()           the layer that takes this one's place when its weights rest (same weights)
   What stands around a layer is folded into it; all in this order: y = clamp(layer(padded x) * scale + shift + residual).
+  before(other)         a layer that does this one's work and then other's in one pass, where both are elementwise
   pads                  ((top, bottom), (left, right)): the layer puts that many zeros around images
   takes_padding         the layer reads step.padding, zeros to be imagined around step.x
   affine(step)          -> (scale, shift) buffers per channel: the layer is y = x * scale + shift
@@ -41,18 +42,17 @@ Abilities, each optional; the plan asks for them and never for a class
   link                  "softmax" or "sigmoid": losses that know it work from the logits before it
 """
 
-import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, ClassVar
 
-from . import jit, registry
+from . import registry
 from .errors import ConfigError
 from .functional import Symbol, call
 from .graph import Shape
 from .init import Initializer
-from .kernels.scalar import localize
+from .kernels import elementwise
 from .regularizers import Regularizer, get
 
 Initial = str | Initializer
@@ -119,6 +119,10 @@ class Layer:
         if activation in (None, "linear"):
             return ()
         return (replace(self, activation=None), {}), (activation_layer(activation), {})
+
+    def before(self, other: "Layer") -> "Layer | None":
+        """A layer without weights that does this one's work and then other's, in one pass; None where there is no such."""
+        return None
 
     def forward(self, step: Any) -> tuple | None:
         """Note the launches that make step.y; what it returns, backward receives."""
@@ -196,43 +200,46 @@ class Elementwise(Layer):
         """(f, df) for this layer's fields."""
         return type(self).f, type(self).df
 
+    def links(self) -> "tuple[Elementwise, ...]":
+        """The layers whose work this one does, in order."""
+        return (self,)
+
+    def before(self, other: Layer) -> "Layer | None":
+        return Chain((*self.links(), *other.links())) if isinstance(other, Elementwise) else None
+
     def forward(self, step: Any) -> None:
-        f, _ = self.functions()
-        step.run(_kernel(f, type(self).__name__, False, step.dtype), step.x, self._arguments(f), out=step.y)
+        functions, _ = zip(*(layer.functions() for layer in self.links()), strict=True)
+        step.run(elementwise.forward(functions, self._title, step.dtype), step.x, self._values(functions), out=step.y)
 
     def backward(self, step: Any) -> None:
-        _, df = self.functions()
-        names = _parameters(df)
-        x = step.x if "x" in names else step.y  # never read what the derivative does not need: it may be gone
-        y = step.y if "y" in names else step.x
-        step.run(_kernel(df, type(self).__name__, True, step.dtype), x, y, step.dy, self._arguments(df), out=step.dx)
+        functions, derivatives = zip(*(layer.functions() for layer in self.links()), strict=True)
+        names = elementwise.reads(derivatives[-1])
+        # Never read what no derivative needs: it may be gone.
+        x = step.x if "x" in names or len(functions) > 1 else step.y
+        y = step.y if "y" in names else x
+        kernel = elementwise.backward(functions, derivatives, self._title, step.dtype)
+        step.run(kernel, x, y, step.dy, self._values(functions[:-1]), self._values(derivatives), out=step.dx)
 
-    def _arguments(self, function: Callable) -> tuple[float, ...]:
-        return tuple(float(getattr(self, n)) for n in _parameters(function) if n not in ("x", "y"))
+    @property
+    def _title(self) -> str:
+        return "_".join(type(layer).__name__ for layer in self.links())
 
-
-def _parameters(function: Callable) -> tuple[str, ...]:
-    return tuple(inspect.signature(function).parameters)
-
-
-@jit.factory
-def _kernel(function: Callable, name: str, derivative: bool, dtype: type) -> jit.Kernel:
-    scalar = localize(function, dtype)
-    if derivative:
-        reads = [n for n in _parameters(function) if n in ("x", "y")]
-        if reads == ["x"]:
-            scalar = jit.compiled(jit.named(_of_x(scalar), f"{name}_of_x"))
-        elif reads == ["y"]:
-            scalar = jit.compiled(jit.named(_of_y(scalar), f"{name}_of_y"))
-    return jit.elementwise(scalar, f"{name}_{'df' if derivative else 'f'}", derivative)
+    def _values(self, functions: tuple[Callable, ...]) -> tuple[float, ...]:
+        return tuple(float(getattr(layer, n)) for layer, f in zip(self.links(), functions, strict=False) for n in elementwise.fields_of(f))
 
 
-def _of_x(scalar: Callable) -> Callable:
-    return lambda x, y, *fields: scalar(x, *fields)
+@dataclass(frozen=True)
+class Chain(Elementwise):
+    """Elementwise layers that follow each other, in one pass. Plans make it (`before`); it stands in no file and no registry."""
 
+    layers: tuple[Elementwise, ...]
 
-def _of_y(scalar: Callable) -> Callable:
-    return lambda x, y, *fields: scalar(y, *fields)
+    def links(self) -> tuple[Elementwise, ...]:
+        return self.layers
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        return self.layers[0].kinks
 
 
 __all__ = ["Activation", "Elementwise", "Initial", "Layer", "Penalty", "Weight", "activation_layer", "choice", "get", "option", "pair", "positive"]

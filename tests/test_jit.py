@@ -12,6 +12,7 @@ import pytest
 from numbacnn import jit
 from numbacnn.backends import compilers
 from numbacnn.backends.cpu import CPU
+from numbacnn.kernels import elementwise
 from numbacnn.layers.leaky_relu import LeakyReLU
 
 
@@ -134,9 +135,7 @@ def test_a_twin_has_the_same_parameters():
 
 
 def test_kernels_can_be_pickled_by_their_recipe():
-    import numbacnn.layer as layer
-
-    made = layer._kernel(LeakyReLU.f, "LeakyReLU", False, np.float32)
+    made = elementwise.forward((LeakyReLU.f,), "LeakyReLU", np.float32)
     assert pickle.loads(pickle.dumps(made)) is made
     assert pickle.loads(pickle.dumps(double)) is double
 
@@ -147,7 +146,8 @@ def test_workers_compile_what_is_missing(tmp_path):
         import numbacnn as nn
         from numbacnn import jit
         from numbacnn.backends import compilers
-        model = nn.Sequential([nn.Input((4, 4, 2)), nn.ReLU(), nn.ELU(), nn.Tanh(), nn.Sigmoid(), nn.Softplus(), nn.Swish()], seed=0)
+        x = nn.Input((4, 4, 2))
+        model = nn.Model(x, [layer(x) for layer in (nn.ReLU(), nn.ELU(), nn.Tanh(), nn.Sigmoid(), nn.Softplus(), nn.Swish())], seed=0)
         model.predict(np.ones((1, 4, 4, 2)))
         print(jit.statistics.compiled, jit.statistics.loaded)
     """

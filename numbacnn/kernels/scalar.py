@@ -59,8 +59,8 @@ def _scalar(wide: Callable) -> Callable:
     return wrap
 
 
-def _part(func: Callable) -> Callable:
-    """A piece of the float32 functions below."""
+def exact(func: Callable) -> Callable:
+    """Decorator: a scalar function that kernels may call, of which nothing is reassociated or fused."""
     overload(func, jit_options=_EXACT, strict=False)(lambda *_: func)
     return func
 
@@ -88,19 +88,19 @@ def fma(a, b, c, _compiled=_fmuladd):
 overload(fma, jit_options=_EXACT)(lambda a, b, c: lambda a, b, c: _fmuladd(a, b, c))
 
 
-@_part
+@exact
 def bits(x):
     """A float32's bits as int32."""
     return f4(x).view(i4)
 
 
-@_part
+@exact
 def from_bits(n):
     """The float32 with these bits."""
     return i4(n).view(f4)
 
 
-@_part
+@exact
 def polynomial(x, coefficients):
     """Horner's scheme, highest power first."""
     p = coefficients[0]
@@ -115,7 +115,7 @@ ERF = tuple(map(f4, (-0.000609036029, 0.00501196288, -0.026778909, 0.112821408, 
 ERFC = tuple(map(f4, (-0.000200227965, 0.0030849088, -0.022391429, 0.104269183, 0.636802018, 1.12789868, 0.000142382762)))
 
 
-@_part
+@exact
 def reduced(x):
     """(n, e^r - 1) with x = n * ln 2 + r and |r| ≤ ln(2) / 2."""
     z = fma(x, f4(1.44269504), MAGIC)
@@ -124,13 +124,13 @@ def reduced(x):
     return i4(bits(z) - bits(MAGIC)), fma(polynomial(r, EXP), r * r, r)
 
 
-@_part
+@exact
 def power(n):
     """2^n for -126 ≤ n ≤ 127."""
     return from_bits((n + i4(127)) << i4(23))
 
 
-@_part
+@exact
 def log_of(m, k):
     """ln((1 + m) * 2^k) for m from sqrt(1/2) - 1 to sqrt(2) - 1."""
     z = m * m
@@ -139,7 +139,7 @@ def log_of(m, k):
     return fma(k, f4(0.693359375), fma(z, f4(-0.5), y) + m)
 
 
-@_part
+@exact
 def exponent(v):
     """k with v / 2^k from sqrt(1/2) to sqrt(2)."""
     return i4(i4(bits(v) - i4(0x3F3504F3)) >> i4(23))
@@ -279,7 +279,7 @@ def _localize(func: types.FunctionType, dtype: type, done: dict) -> Callable:
     cells = tuple(types.CellType(swap(c.cell_contents)) for c in func.__closure__ or ())
     defaults = tuple(map(swap, func.__defaults__)) if func.__defaults__ else None
     local = types.FunctionType(code, {"__name__": func.__module__, "__builtins__": __builtins__} | used, func.__name__, defaults, cells or None)
-    done[id(func)] = _part(quiet(local) if INTERPRETED else local)
+    done[id(func)] = exact(quiet(local) if INTERPRETED else local)
     return done[id(func)]
 
 

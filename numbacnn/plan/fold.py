@@ -1,4 +1,7 @@
-"""Pass: resting layers take their inference form; padding, affine, sum and clamp layers move into a neighbour that takes them."""
+"""Pass: resting layers take their inference form; padding, affine, sum and clamp layers move into a neighbour that takes them.
+
+Elementwise layers that follow each other become one.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -51,7 +54,11 @@ def fold(graph: Graph, shapes: dict[str, Shape], training: bool, keep: frozenset
         merged = None
         for at in _neighbours(node, made_by) if enabled else ():
             unit = units[at]
-            if readers[unit.names[-1]] == 1 and unit.names[-1] not in keep and (merged := _merged(unit, node, training, shapes, made_by, at)):
+            if (
+                readers[unit.names[-1]] == 1
+                and unit.names[-1] not in keep
+                and (merged := _merged(unit, node, training, shapes, made_by, at) or _chained(unit, node, keep))
+            ):
                 break
         if merged is None:
             made_by[node.name] = len(units)
@@ -86,3 +93,11 @@ def _merged(unit: Unit, node: Node, training: bool, shapes: dict[str, Shape], ma
     if layer.clamp is not None and owner.takes_clamp:
         return replace(unit, clamp=node)
     return None
+
+
+def _chained(unit: Unit, node: Node, keep: frozenset[str]) -> Unit | None:
+    """A unit that does both's work, where both are elementwise. An output's link stays in sight: a loss works from the logits before it."""
+    if len(unit.names) > 1 or unit.padding or len(node.inputs) > 1 or (node.layer.link and node.name in keep):
+        return None
+    both = unit.node.layer.before(node.layer)
+    return None if both is None else Unit(replace(node, layer=both, inputs=unit.node.inputs))

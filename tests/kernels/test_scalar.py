@@ -169,14 +169,14 @@ def test_without_compiler():
 import warnings; warnings.simplefilter("error")
 import math, numpy as np
 from numbacnn.kernels import scalar, random
-from numbacnn.layer import _kernel
+from numbacnn.kernels import elementwise
 from numbacnn.layers import mish
 local = scalar.localize(lambda x: 1.0 / (1.0 + math.exp(x)), np.float32)
 assert local(np.float32(200)) == 0 and local(np.float32(0)).dtype == np.float32
 assert scalar.exp(np.float32(200)) == np.inf and scalar.exp(np.float64(800)) == np.inf
 assert 0 <= random.uniform(1, 2, 3, 4) < 1
 x = np.linspace(-100, 100, 41).astype(np.float32); y = np.empty_like(x)
-_kernel(mish.Mish.f, "Mish", False, np.float32)(x, (), y)
+elementwise.forward((mish.Mish.f,), "Mish", np.float32)(x, (), y)
 np.testing.assert_allclose(y, x * np.tanh(np.logaddexp(0, x.astype(float))), rtol=1e-6, atol=1e-30)
 """
     run = subprocess.run([sys.executable, "-c", code], env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True, timeout=120)
