@@ -141,7 +141,7 @@ def _taps(height, window, rows, columns, i0, i1, first, lowest, length, lane_cou
 
 
 @compiled
-def _band(source, kernel, bias, residual, lo, hi, window, rows, columns, out, moments, part, b, i0, i1, nil):
+def band_of(source, kernel, bias, residual, lo, hi, window, rows, columns, out, moments, part, b, i0, i1, nil):
     """Rows i0 … i1 of image b."""
     channels, width, count = out.shape[3], out.shape[2], window[0] * window[1]
     lane_count = V * (BYTES // source.itemsize)
@@ -196,4 +196,4 @@ def depthwise(source, kernel, bias, residual, lo, hi, window, rows, columns, ban
         part = np.int64(job)  # prange counts in unsigned numbers, for which all helpers would be compiled once more
         b, i0 = part // bands, part % bands * band
         i1 = min(i0 + band, height)
-        _band(source, kernel, bias, residual, lo, hi, window, rows, columns, out, moments, part, b, i0, i1, nil)
+        band_of(source, kernel, bias, residual, lo, hi, window, rows, columns, out, moments, part, b, i0, i1, nil)

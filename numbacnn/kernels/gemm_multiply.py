@@ -150,7 +150,7 @@ def _rows_of(matrix, first, count, spare, table):
 
 
 @compiled
-def _multiply_rows(x, packed, bias, residual, lo, hi, y, p0, p1, b0, b1):
+def multiply_rows(x, packed, bias, residual, lo, hi, y, p0, p1, b0, b1):
     """Rows p0 … p1 of y, blocks b0 … b1 of its columns."""
     n, depth = y.shape[1], x.shape[1]
     count, vector = p1 - p0, BYTES // packed.itemsize
@@ -186,6 +186,6 @@ def multiply(x, packed, packed_bias, residual, lo, hi, y, moments):
     for job in prange(count * groups):
         b0, p0 = (job % groups) * step, (job // groups) * height
         b1, p1 = min(b0 + step, blocks), min(p0 + height, rows)
-        _multiply_rows(x, packed, packed_bias, residual, lo, hi, y, p0, p1, b0, b1)
+        multiply_rows(x, packed, packed_bias, residual, lo, hi, y, p0, p1, b0, b1)
         if moments.shape[0] > 0:
             moments_of(y.reshape(-1), n, p0, p1 - p0, b0 * width, n if b1 == blocks else b1 * width, moments, job // groups)

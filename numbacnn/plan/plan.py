@@ -1,4 +1,4 @@
-"""expand -> rest -> fold -> trace -> prune -> hoist -> lives -> arena -> bind: a graph becomes a flat list of bound launches."""
+"""expand -> rest -> fold -> trace -> prune -> hoist -> join -> lives -> arena -> bind: a graph becomes a flat list of bound launches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from .checkpoint import segments
 from .expand import expand
 from .fold import fold, rest
 from .hoist import hoist
+from .join import join
 from .layout import Flat
 from .lives import lives
 from .prune import last, prune
@@ -119,6 +120,8 @@ class Plan:
         launches = prune(recorder.launches, roots)
         self.dropped = len(recorder.launches) - len(launches)
         self.prologue, self.launches = hoist(launches, self.weights.values())
+        if folding:
+            self.launches = join(self.launches, roots, backend.workspaces)
         self.launches, self.update_at = last(self.launches)
         spans = lives(self.launches, roots)
         places, self.arena_bytes = arena(self.launches, spans, reuse)
