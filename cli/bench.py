@@ -113,7 +113,7 @@ class Trial:
         for xs, options in ((self.xs, {"training": True}), (self.xs, {}), ([x[:1] for x in self.xs], {})):
 
             def make(preferred: dict[str, str], xs: Any = xs, options: dict = options) -> Any:
-                plan = self.network.make([x.shape for x in xs], preferred, **options)
+                plan = self.network.make([x.shape for x in xs], preferred, joining=False, **options)
                 plan.run(xs, shares=[plan_seed.real() for plan_seed in plan.trace.seeds] if options else ())
                 return plan
 

@@ -69,7 +69,10 @@ class Buffer:
 
 @dataclass(eq=False)
 class Launch:
-    """One call of a kernel: kernel(*args, *out), made for a node, and by the algorithm of a choice where there was one."""
+    """One call of a kernel: kernel(*args, *out), made for a node, and by the algorithm of a choice where there was one.
+
+    joined: the launches whose work it does, where it took the place of several.
+    """
 
     node: str
     kernel: Any
@@ -77,6 +80,7 @@ class Launch:
     out: tuple
     choice: Any = None
     phase: str = "forward"  # "backward", "update"
+    joined: "tuple[Launch, ...]" = ()
 
     @property
     def nbytes(self) -> int:

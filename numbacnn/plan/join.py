@@ -37,5 +37,6 @@ def join(launches: list[Launch], roots: set[Buffer], threads: int) -> list[Launc
             kernel, args, out = found
             read = {b.root for b in args if isinstance(b, Buffer)}
             gone |= {id(part) for part in (before, launch) if part is not None and not part.writes & read}
-            made[id(after)] = replace(after, kernel=kernel, args=args, out=out, choice=None)
+            parts = tuple(part for part in (before, launch, after) if id(part) in gone or part is after)
+            made[id(after)] = replace(after, kernel=kernel, args=args, out=out, choice=None, joined=parts)
     return [made.get(id(launch), launch) for launch in launches if id(launch) not in gone]

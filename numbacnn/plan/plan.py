@@ -46,6 +46,7 @@ class Plan:
     input_gradients     whether plans without an optimizer compute them
     preferred, winograd {key of a convolution: name of its algorithm} to take first; whether Winograd's algorithms may be taken
     checkpointing       outputs inside of segments are computed again instead of kept (plan/checkpoint.py)
+    joining             off for measuring: every convolution is a launch by itself
     folding, reuse      off for tests: every layer by itself, every buffer in a place of its own
     """
 
@@ -68,6 +69,7 @@ class Plan:
         preferred: dict[str, str] | None = None,
         winograd: bool = True,
         checkpointing: bool | Sequence[str] = False,
+        joining: bool = True,
         folding: bool = True,
         reuse: bool = True,
         progress: Progress | None = None,
@@ -120,7 +122,7 @@ class Plan:
         launches = prune(recorder.launches, roots)
         self.dropped = len(recorder.launches) - len(launches)
         self.prologue, self.launches = hoist(launches, self.weights.values())
-        if folding:
+        if folding and joining:
             self.launches = join(self.launches, roots, backend.workspaces)
         self.launches, self.update_at = last(self.launches)
         spans = lives(self.launches, roots)

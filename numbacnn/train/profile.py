@@ -39,7 +39,8 @@ def parts(plan: Plan, repeats: int = 5) -> list[Part]:
     made = []
     for (node, phase, _), group in groupby(timed, key=lambda item: (item[0].node, item[0].phase, id(item[0].choice))):
         members = list(group)
-        part = Part(node, phase, members[0][0].choice)
+        part = Part(" + ".join(launch.node for launch in members[0][0].joined) or node, phase, members[0][0].choice)
+        part.operations = sum(2.0 * launch.choice.problem.multiply_adds for launch in members[0][0].joined)
         for launch, seconds in members:
             part.kernels.append(launch.kernel.__name__)
             part.seconds += seconds
@@ -52,6 +53,8 @@ def parts(plan: Plan, repeats: int = 5) -> list[Part]:
 def _count_operations(plan: Plan, made: list[Part]) -> None:
     inputs = {n.name: [plan.shapes[i] for i in n.inputs] for n in plan.graph.nodes}
     for part in made:
+        if part.operations:
+            continue
         if part.choice is not None:
             part.operations = 2.0 * part.choice.problem.multiply_adds
         elif part.node in inputs and inputs[part.node] and part.phase in ("forward", "backward"):

@@ -55,6 +55,8 @@ def test_same_bits_as_three_launches(case, cache, dtype, monkeypatch):
     joined = plan(model, case[0], dtype)
     assert kernels_of(joined) in (["inverted_residual"], ["multiply", "inverted_residual"])  # the latter where bands would move more rows than they make
     assert len(joined.launches) == 1 or cache < 1 << 20
+    assert [part.node for part in joined.launches[-1].joined][-2:] == ["filter", "project"]
+    assert kernels_of(plan(model, case[0], dtype, joining=False)) == kernels_of(apart)
     assert len(apart.launches) == 2 + case[8]
     expected, found = apart.run([x]).outputs[0], joined.run([x]).outputs[0]
     assert np.isfinite(expected).all() and np.array_equal(found, expected)
