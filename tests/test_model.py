@@ -364,3 +364,11 @@ def test_registered_models_have_the_published_number_of_parameters(name, size):
     assert trained == published.get(name, trained)
     with pytest.raises(nn.UnknownNameError, match="did you mean 'resnet18'"):
         nn.build("resnet81")
+
+
+def test_inputs_keep_their_order_whichever_is_read_first():
+    a, b = nn.Input((2, 2, 1), name="a"), nn.Input((3,), name="b")
+    model = nn.Model([a, b], nn.Concatenate()([b, nn.Flatten()(a)]))
+    assert model.predict([np.ones((1, 2, 2, 1)), np.zeros((1, 3))]).tolist() == [[0, 0, 0, 1, 1, 1, 1]]
+    c, d = nn.Input((2,), name="c"), nn.Input((2,), name="d")
+    assert nn.Model([c, d], nn.Subtract()([d, c])).predict([np.full((1, 2), 5), np.full((1, 2), 7)]).tolist() == [[2, 2]]

@@ -155,8 +155,8 @@ class Plan:
         or, without losses in training, shares = the gradient by each output. clock = (seed, step). rates [groups, …].
         """
         put = self.backend.upload
-        for b, x in zip(self.trace.inputs.values(), xs, strict=True):
-            put(b.real(), x)
+        for name, x in zip(self.graph.inputs, xs, strict=True):
+            put(self.trace.inputs[name].real(), x)
         for b, t in zip(self.trace.targets, targets, strict=True):
             if b is not None:
                 put(b.real(), t)
