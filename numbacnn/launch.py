@@ -65,9 +65,13 @@ class _Helper(threading.Thread):
 
     def run(self) -> None:
         while True:
+            calls = self.pool.calls
             engine().serve(self.pool.memory.ctypes.data, self.number, SPINS)
             self.asleep = True
-            self.alarm.acquire()
+            # Who called since then may have seen a helper that was awake, although it waited for Python's lock to fall asleep.
+            if self.pool.calls == calls:
+                self.alarm.acquire()
+            self.asleep = False
 
     def wake(self) -> None:
         if self.asleep:
@@ -80,12 +84,14 @@ class _Pool:
 
     def __init__(self):
         self.memory, self.helpers, self.lock = _lines(5), [], threading.Lock()
+        self.calls = 0  # of `wake`
 
     def wake(self, threads: int) -> None:
         """Have helpers for that many threads look for launches."""
         if len(self.helpers) < threads - 1:
             with self.lock:
                 self.helpers += [_Helper(self, n) for n in range(len(self.helpers) + 1, threads)]
+        self.calls += 1
         for helper in self.helpers[: threads - 1]:
             helper.wake()
 

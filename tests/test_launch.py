@@ -1,6 +1,7 @@
 """Kernels are compiled with a share of their loop, and launched by several threads: every job once, errors heard, nobody waited for."""
 
 import threading
+import time
 import warnings
 
 import numba
@@ -210,3 +211,25 @@ def test_only_workqueue_is_said_once_with_the_remedy(monkeypatch):
         warnings.simplefilter("error")
         jit._check_layer()
     jit._check_layer.cache_clear()
+
+
+def test_a_helper_that_falls_asleep_hears_who_called_meanwhile(monkeypatch):
+    """Python's lock may keep a helper that is tired from saying so until a launch has begun: without it the launch ran on one thread."""
+    pool, again = launch._Pool(), threading.Event()
+
+    class Engine:
+        served = 0
+
+        def serve(self, *_):
+            self.served += 1
+            if self.served > 1:
+                again.set()
+                threading.Event().wait()  # for good: it is a daemon
+            while not pool.helpers:
+                time.sleep(0.001)
+            pool.wake(2)  # the helper is not marked as asleep yet
+
+    engine = Engine()
+    monkeypatch.setattr(launch, "engine", lambda: engine)
+    pool.wake(2)
+    assert again.wait(20)
