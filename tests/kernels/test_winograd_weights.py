@@ -181,14 +181,3 @@ def test_same_bits_for_one_and_two_threads():
     env = {**os.environ, "NUMBACNN_SERIAL": "0", "NUMBA_NUM_THREADS": "2"}
     run = subprocess.run([sys.executable, "-c", THREADS], env=env, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(jit.INTERPRETED, reason="concerns the compiler")
-@pytest.mark.parametrize("features", ["-avx512f,-avx2,-fma,-avx", "-avx512f"])
-def test_other_vector_widths(features):
-    """The same tests, compiled for narrower registers."""
-    env = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features}
-    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "any_shape or several or nan", __file__]
-    run = subprocess.run(tests, env=env, capture_output=True, text=True, timeout=600)
-    assert run.returncode == 0, run.stdout
