@@ -8,8 +8,8 @@ tap of the window ask which pixel of the other array ("from") it meets:
     forward         to = y, from = x:    mul = stride, div = 1, offset = -low border, step = dilation
     data gradient   to = x, from = y:    mul = 1, div = stride, offset = low border,  step = -dilation
 
-A job is a band of rows of an image that fits into the L2 cache. It takes some channels at a time, over all its pixels, so that every
-loaded line is used for all taps while it is in L1; the channels lie far apart in memory, so it asks for the next band's rows in order
+A job is a band of rows of an image that fits into the L2 cache. It takes as many channels at a time, over all its pixels, as have their
+weights in a cache near by: mostly all of them, so that memory is read in order. It also asks for the next band's rows in order
 (kernels/prefetch.py). Pixels of a row with the same remainder by div meet the same taps: a tile takes PIXELS of them, vectors running
 over the channels, and finds their addresses in a table of the source's rows, where places outside point to zeros.
 """
@@ -23,6 +23,7 @@ from .tile import BYTES, V, address, clamp, gather, plus, put, vmadd, zero
 
 PIXELS = 7  # of a tile: images are often multiples of 7 wide, and 7 * V accumulators with V weights just fit into 16 registers
 CACHE = 384 << 10  # bytes of a band
+WEIGHTS = 64 << 10  # bytes of the weights that are used together
 JOBS = 8  # a single image is cut into that many bands at least
 
 
@@ -160,25 +161,31 @@ def band_of(source, kernel, bias, residual, lo, hi, window, rows, columns, out, 
     end = min(ahead + fresh, address(source, source.size))
     each = fresh // LINE // (blocks * (i1 - i0) * div * tiles) + 1
 
-    weights, flat = np.empty(count * lane_count, source.dtype), out.reshape(-1)
-    for block in range(blocks):
-        c = min(block * lane_count, channels - lane_count)
-        for t in range(count):
-            for k in range(lane_count):
-                weights[t * lane_count + k] = kernel[t, c + k]
+    together = max(1, min(blocks, WEIGHTS // (count * lane_count * source.itemsize)))
+    weights, flat = np.empty(together * count * lane_count, source.dtype), out.reshape(-1)
+    for start in range(0, blocks, together):
+        end_block = min(start + together, blocks)
+        for block in range(start, end_block):
+            c = min(block * lane_count, channels - lane_count)
+            for t in range(count):
+                for k in range(lane_count):
+                    weights[((block - start) * count + t) * lane_count + k] = kernel[t, c + k]
         for line in range((i1 - i0) * div):
             for tile in range(tiles):
-                ahead = prefetch(ahead, each, end)
-                acc, n = zero(source, PIXELS, V), line * count * 2
-                for _ in range(counts[line]):
-                    acc = vmadd(acc, gather(table, met[n] + tile * PIXELS, PIXELS), c, weights, met[n + 1])
-                    n += 2
                 at = (line * tiles + tile) * PIXELS
-                if residual.size > 0:
-                    acc = plus(acc, gather(beside, at, PIXELS), c)
-                put(clamp(acc, bias, c, lo, hi), gather(places, at, PIXELS), c)
+                for block in range(start, end_block):
+                    c, w = min(block * lane_count, channels - lane_count), (block - start) * count * lane_count
+                    ahead = prefetch(ahead, each, end)
+                    acc, n = zero(source, PIXELS, V), line * count * 2
+                    for _ in range(counts[line]):
+                        acc = vmadd(acc, gather(table, met[n] + tile * PIXELS, PIXELS), c, weights, w + met[n + 1])
+                        n += 2
+                    if residual.size > 0:
+                        acc = plus(acc, gather(beside, at, PIXELS), c)
+                    put(clamp(acc, bias, c, lo, hi), gather(places, at, PIXELS), c)
         if moments.shape[0] > 0:
-            moments_of(flat, channels, (b * out.shape[1] + i0) * width, (i1 - i0) * width, c, c + lane_count, moments, part)
+            c0, c1 = min(start * lane_count, channels - lane_count), min(end_block * lane_count, channels)
+            moments_of(flat, channels, (b * out.shape[1] + i0) * width, (i1 - i0) * width, c0, c1, moments, part)
     trash[0] = 0  # alive until here: only its address was used
 
 
