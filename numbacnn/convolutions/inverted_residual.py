@@ -7,7 +7,7 @@ from ..kernels.depthwise import depthwise
 from ..kernels.gemm_multiply import multiply
 from ..kernels.inverted_residual import band_rows, inverted_residual, reach
 
-WORTH = 8 << 20  # bytes of the images between: smaller ones stay in a cache anyway
+WORTH = 16 << 20  # bytes of the images between: smaller ones stay in a cache anyway
 
 
 def middle(launch: Any) -> bool:

@@ -23,7 +23,7 @@ from .tile import BYTES, V, address, clamp, gather, plus, put, vmadd, zero
 
 PIXELS = 7  # of a tile: images are often multiples of 7 wide, and 7 * V accumulators with V weights just fit into 16 registers
 CACHE = 384 << 10  # bytes of a band
-WEIGHTS = 64 << 10  # bytes of the weights that are used together
+WEIGHTS = 16 << 10  # bytes of the weights that are used together
 JOBS = 8  # a single image is cut into that many bands at least
 
 
