@@ -1,5 +1,7 @@
 """Cutting, new heads, freezing and layer groups."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from little import network, same, samples
@@ -91,6 +93,41 @@ def test_heads_of_all_kinds():
     assert same([again.get_layer("block1_conv").get_weights()[0]], [model.get_layer("block1_conv").get_weights()[0]])
     assert again.get_layer("head") is not new.get_layer("head")
     assert model.with_head(2, pooling="max", seed=0).get_layer("head_max").input is model.get_layer("block2_relu").output
+
+
+@pytest.mark.parametrize(
+    ("name", "last"), [("small", "stage4b_relu"), ("resnet18", "stage4_block2_out"), ("mobilenet_v2", "out_relu"), ("efficientnet_lite0", "top_activation")]
+)
+def test_registered_models_get_heads(name, last):
+    model = nn.build(name, (32, 32, 3), 5, seed=0)
+    new = model.with_head(["a", "b"], pooling="concat", seed=0)
+    assert new.get_layer("head_max").input is model.get_layer(last).output
+    early, late, head = new.layer_groups()
+    assert head == ["head"] and abs(len(early) - len(late)) <= 1 and late[-1] == model.layer_groups()[1][-1]
+    assert "predictions" not in new.handles and new.name == name
+
+
+def test_an_architecture_says_where_its_pooling_is(monkeypatch):
+    monkeypatch.setitem(nn.build.__globals__["registry"].models._loaded, "small", SimpleNamespace(pool="squeeze"))
+    model = squeezed()
+    assert model.with_head(2, seed=0).get_layer("head_avg").input is model.get_layer("last_relu").output
+    model.name = "small"
+    assert model.with_head(2, seed=0).get_layer("head_avg").input is model.get_layer("conv").output
+
+
+def test_splits_go_on_to_the_new_head():
+    model = network()
+    model.splits = ("block2", "predictions")
+    assert model.with_head(2, seed=0).splits == ("block2", "head_avg")
+
+
+def test_a_sequential_model_gets_a_head():
+    layers = [nn.Input((6, 6, 2)), nn.Conv2D(4, 3, activation="relu", name="conv"), nn.GlobalAveragePooling2D(), nn.Dense(3, name="old")]
+    model = nn.Sequential(layers, seed=0)
+    new = model.with_head(2, seed=0)
+    assert type(new) is nn.Model and [h.name for h in new.layers if h.specs] == ["conv", "head"]
+    new.freeze(until="conv")
+    assert not model.get_layer("conv").trainable, "one layer, in two models"
 
 
 def test_a_model_that_ends_in_a_feature_map_gets_a_head():
