@@ -13,6 +13,7 @@ SHORT_HELP = {
     "fit": "Train an image classifier on a folder of pictures.",
     "predict": "Name what is on pictures.",
     "evaluate": "Measure a model on a folder of pictures.",
+    "lr-find": "Find a learning rate for a folder of pictures.",
     "summary": "Show a model's layers, sizes and costs.",
     "warmup": "Compile a model's kernels ahead, so that training starts at once.",
     "layers": "List the layers that are installed.",

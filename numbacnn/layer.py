@@ -24,7 +24,7 @@ What a step offers
 
 Abilities, each optional; the plan asks for them and never for a class
   parts()               simpler layers, one behind another, that this one stands for
-  inference()           the layer that takes this one's place when its weights rest (same weights)
+  inference()           the layer that takes this one's place at rest (same weights): outside training, where it is frozen, and before a frozen layer
   What stands around a layer is folded into it; all in this order: y = clamp(layer(padded x) * scale + shift + residual).
   before(other)         a layer that does this one's work and then other's in one pass, where both are elementwise
   pads                  ((top, bottom), (left, right)): the layer puts that many zeros around images

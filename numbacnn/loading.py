@@ -5,12 +5,13 @@ from typing import Any
 
 from . import registry
 from .data.preprocess import Preprocess
-from .errors import DataError
+from .errors import DataError, FileError
 from .fields import build as build_fields
 from .functional import Handle, Symbol, recall
 from .graph import Shape
 from .model import Input, Model
 from .store import native
+from .train.callbacks import from_file
 
 
 def build(name: str, input_shape: Shape = (224, 224, 3), classes: int = 1000, seed: int | None = None, **options: Any) -> Model:
@@ -47,13 +48,20 @@ def restore(file: "native.ModelFile") -> Model:
     model._begin((file.extra or {}).get("name"))
     model.preprocess = Preprocess.from_json(file.preprocess) if file.preprocess else None
     model.classes = file.classes
+    splits = (file.extra or {}).get("splits", [])
+    if not isinstance(splits, list) or not all(isinstance(s, str) for s in splits):
+        raise FileError(f"extra: splits={splits!r} must be a list of layers' names: the file is damaged")
+    model.splits = tuple(splits)
     model._settle(file.graph, handles, [symbols[n] for n in file.graph.inputs], [symbols[n] for n in file.graph.outputs])
     model.network.suggestions = dict(file.choices or {})
     if file.compiled:
         model.compile(**_compile_arguments(file.compiled))
         if file.loop:
-            model.session.step = int(file.loop["step"])
-            model.session.adopt(file.optimizer or {}, file.loop["places"])
+            session = model.session
+            session.step, session.scale = int(file.loop["step"]), float(file.loop.get("scale", 1.0))
+            session.updates = int(file.loop.get("updates", session.step))
+            model.callback_states, slots = from_file(file.loop.get("callbacks", {}), file.optimizer or {})
+            session.adopt(slots, file.loop["places"])
             model.network.choices = dict(file.choices or {})  # who goes on computes as before, bit by bit
     return model
 

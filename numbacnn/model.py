@@ -17,10 +17,11 @@ from .fields import to_json
 from .functional import Handle, Symbol, collect, inline, recall, set_all
 from .graph import Graph, Shape, keras_order
 from .store import native
-from .train import loop
-from .train.callbacks import Lines, as_list
+from .train import loop, rates
+from .train.callbacks import Lines, as_list, to_file
 from .train.network import Network
 from .train.session import Session, Totals
+from .transfer import Transfer
 
 _seeds: Iterator[int] | None = None
 
@@ -56,7 +57,7 @@ class Prediction:
     top: tuple[tuple[str, float], ...]
 
 
-class Model:
+class Model(Transfer):
     """A network between input symbols and output symbols.
 
     inputs, outputs: one symbol or a list of them. seed: the weights are drawn from it (default: a new one each time; see
@@ -71,6 +72,8 @@ class Model:
         self.name, self.stop_training = name, False
         self.preprocess: Preprocess | None = None
         self.classes: tuple[str, ...] | None = None
+        self.splits: tuple[str, ...] = ()  # first layer of each learning-rate group but the first, by name or prefix; (): see layer_groups
+        self.callback_states: dict[str, dict] = {}  # what callbacks of the last fit left behind, for one that goes on
 
     def _build(self, inputs: Any, outputs: Any, seed: int | None) -> None:
         inputs, outputs = _symbols(inputs, "inputs"), _symbols(outputs, "outputs")
@@ -80,6 +83,10 @@ class Model:
             if handle.specs and not handle.arrays:
                 handle.initialize(seed, index)
         self._settle(graph, handles, inputs, outputs)
+
+    @staticmethod
+    def _of(inputs: Any, outputs: Any, name: str | None = None, seed: int | None = None) -> "Model":
+        return Model(inputs, outputs, name, seed)
 
     def _settle(self, graph: Graph, handles: dict[str, Handle], inputs: list[Symbol], outputs: list[Symbol]) -> None:
         self.graph, self.handles, self._inputs, self._outputs = graph, handles, inputs, outputs
@@ -198,10 +205,17 @@ class Model:
         groups: "Sequence[tuple[Sequence[str], float]]" = (),
         winograd: bool = True,
         checkpointing: bool | Sequence[str] = False,
+        *,
+        lr: Any = None,
+        learning_rate: Any = None,
+        domain: str = "near",
     ) -> None:
         """Say how to train.
 
         optimizer  a registered name or an Optimizer
+        lr, learning_rate   in place of the optimizer's own: a number, a list with one for each layer group, slice(lowest, highest)
+                   or slice(highest), which leaves a tenth to all groups but the head (`layer_groups`; train/rates.py)
+        domain     "far" raises the rates below the head's: for pictures unlike those that the network was trained on
         loss, loss_weights, metrics   for several outputs: lists, or dicts by output name
         device     "auto", "cpu" or "cuda"; threads: how many CPU threads (default: all cores)
         groups     (layer names, learning rate) pairs: those layers learn at a rate of their own; a name ending in "/" or "*"
@@ -217,11 +231,16 @@ class Model:
             raise ConfigError(f"compile needs a loss: loss='cross_entropy' for one label a sample (known: {', '.join(registry.losses)})")
         weights = [1.0 if w is None else float(w) for w in _each(loss_weights, outputs, "loss_weights")]
         chosen = [[_made(registry.metrics, m) for m in ms] for ms in _metrics(metrics, outputs)]
-        group_of, rates = self._groups(groups, optimizer.learning_rate)
+        if lr is not None and learning_rate is not None:
+            raise ConfigError(f"lr={lr!r} and learning_rate={learning_rate!r} are two names of one thing: give one of them")
+        if (lr := learning_rate if lr is None else lr) is not None:
+            optimizer, own = rates.grouped(optimizer, lr, self.layer_groups(), domain)
+            groups = [*own, *groups]
+        group_of, learning_rates = self._groups(groups, optimizer.learning_rate)
         checkpointing = bool(checkpointing) if isinstance(checkpointing, (bool, int)) else list(checkpointing)
         self.network.use(device, threads)
         self.network.settle(bool(winograd), checkpointing)
-        self._session = Session(self.network, optimizer, losses, weights, chosen, group_of, rates)
+        self._session = Session(self.network, optimizer, losses, weights, chosen, group_of, learning_rates)
         self._compiled = {
             "optimizer": _config(registry.optimizers, optimizer),
             "losses": [None if item is None else _config(registry.losses, item) for item in losses],
@@ -231,6 +250,12 @@ class Model:
             "winograd": bool(winograd),
             "checkpointing": checkpointing,
         }
+
+    def set_learning_rate(self, lr: Any, domain: str = "near") -> None:
+        """Other learning rates from now on, as compile's `lr`, in place of all that it was given; the optimizer keeps its state."""
+        optimizer, groups = rates.grouped(self.session.optimizer, lr, self.layer_groups(), domain)
+        self.session.regroup(optimizer, *self._groups(groups, optimizer.learning_rate))
+        self._compiled |= {"optimizer": _config(registry.optimizers, optimizer), "groups": [[list(names), rate] for names, rate in groups]}
 
     def _groups(self, groups: Any, base: float) -> tuple[dict[str, int], list[float]]:
         group_of, rates = {}, [float(base)]
@@ -274,6 +299,8 @@ class Model:
         schedule: Any = None,
         seed: int = 0,
         position: dict | None = None,
+        accumulate: int = 1,
+        keep_features: bool = True,
     ) -> dict[str, list]:
         """Train, and return the history: a dict of lists, one value an epoch, with history.csv's columns.
 
@@ -281,7 +308,11 @@ class Model:
               validation_data also takes (x, y) or (x, y, sample_weight) arrays
         validation_split  the last part of the arrays that is not trained on but validated with (0.2: a fifth)
         verbose  1: print a line an epoch
-        seed  of shuffling and of random layers;  schedule: "constant", "one_cycle", "cosine" or a Schedule
+        seed  of shuffling and of random layers;  schedule: "constant", "one_cycle", "cosine", "step", "warm_up", "reduce_on_plateau" or a Schedule
+        accumulate  batches that make one update, the same as that of one batch of all their samples; a BatchNormalization that is
+              trained still sees each batch for itself
+        keep_features  what a frozen base makes of pictures that are not augmented is computed once and kept, 1 GiB of it in memory and
+              more in a file of the cache folder; False: computed anew in each epoch, to the same bits
         position  where an interrupted epoch goes on: `model.position` of then (`numbacnn fit --resume` does this)
         """
         x = self._see(x)
@@ -313,6 +344,8 @@ class Model:
             schedule=schedule,
             seed=seed,
             position=position,
+            accumulate=accumulate,
+            keep_features=keep_features,
         )
 
     def _see(self, x: Any) -> Any:
@@ -404,6 +437,7 @@ class Model:
         """Write the model to an HDF5 file, whole or not at all; checkpoint=True adds the optimizer's state and `loop`."""
         session = self._session
         slots, places = session.export() if session and checkpoint else ({}, [])
+        states, arrays = to_file(self.callback_states if checkpoint else {})
         link = self.network.links[0] or (session.losses[0].link if session and session.losses[0] else None)
         native.write(
             path,
@@ -415,10 +449,10 @@ class Model:
                 classes=self.classes,
                 task={"softmax": "single_label", "sigmoid": "multi_label"}.get(link),
                 compiled=self._compiled,
-                extra={"name": self.name} if self.name else {},
+                extra=({"name": self.name} if self.name else {}) | ({"splits": list(self.splits)} if self.splits else {}),
                 choices=self.network.suggestions | self.network.choices or None,
-                optimizer=slots or None,
-                loop={"step": session.step, "places": places, **(loop or {})} if session and checkpoint else None,
+                optimizer=slots | arrays or None,
+                loop=session.counts() | {"places": places, "callbacks": states, **(loop or {})} if session and checkpoint else None,
             ),
         )
 
@@ -426,7 +460,7 @@ class Model:
         """Print and return a table of layers, shapes, parameters, multiply-adds and memory; plan=True adds the launches."""
         from .train.summary import print_summary
 
-        return print_summary(self.graph, self.handles, self.network if plan else None, self.name)
+        return print_summary(self.graph, self.handles, self.layer_groups(), self.network if plan else None, self.name)
 
 
 def _config(found: registry.Registry, thing: Any) -> dict[str, Any]:

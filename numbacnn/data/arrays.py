@@ -28,6 +28,7 @@ class ArrayData:
         if batch_size < 1:
             raise ConfigError(f"batch_size={batch_size} must be at least 1")
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        self.fixed, self.samples = True, self.images  # as in a Dataset
 
     def __len__(self) -> int:
         return -(-self.images // self.batch_size)
@@ -37,11 +38,26 @@ class ArrayData:
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Batches of one epoch."""
+        return (self.take(rows) for rows in self.rows(number))
+
+    def rows(self, number: int) -> Iterator[np.ndarray]:
+        """The samples of each batch of an epoch."""
         order = np.random.default_rng([self.seed, number]).permutation(self.images) if self.shuffle else np.arange(self.images)
         for at in range(0, self.images, self.batch_size):
-            rows = order[at : at + self.batch_size]
-            batch = (_map(self.x, lambda a, rows=rows: a[rows]), _map(self.y, lambda a, rows=rows: a[rows]))
-            yield batch if self.weight is None else (*batch, self.weight[rows])
+            yield order[at : at + self.batch_size]
+
+    def take(self, rows: np.ndarray) -> Batch:
+        """A batch of these samples."""
+        return (_map(self.x, lambda a: a[rows]), *self.answers(rows))
+
+    def answers(self, rows: np.ndarray) -> tuple:
+        """What their batch holds behind x."""
+        y = _map(self.y, lambda a: a[rows])
+        return (y,) if self.weight is None else (y, self.weight[rows])
+
+    def indexed(self, number: int) -> Iterator[tuple[np.ndarray, Batch]]:
+        """(samples, batch) of one epoch."""
+        return ((rows, self.take(rows)) for rows in self.rows(number))
 
 
 class IterableData:

@@ -94,14 +94,44 @@ class Dataset:
 
     def epoch(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The batches of one epoch. The same number gives the same batches, bit for bit."""
+        return (batch for _, batch in self.indexed(number))
+
+    def indexed(self, number: int) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]]:
+        """(samples, batch) of one epoch: which of all files the images of each batch are, and `epoch`'s batch."""
         clock = np.array([self.seed, number]).astype(np.uint64)
         count = 0
         for indices, pixels in self._batches(self._order(clock)):
             count += len(indices)
-            yield self._input(indices, pixels, clock), self._labels[indices]
+            yield indices, (self._input(indices, pixels, clock), self._labels[indices])
         if not count:
             path, reason = self.skipped[-1] if self.skipped else ("no file", "there is none")
             raise DataError(f"none of {len(self._paths)} images can be read; the last one: {path}: {reason}")
+
+    @property
+    def fixed(self) -> bool:
+        """Whether an image is the same in every epoch, so that what a frozen network makes of it can be kept."""
+        return self.augment.plain
+
+    @property
+    def samples(self) -> int:
+        """How many numbers `indexed` and `rows` give samples; unreadable ones have theirs, too."""
+        return len(self._paths)
+
+    def rows(self, number: int) -> Iterator[np.ndarray]:
+        """The samples of each batch of an epoch, as far as it is known which can be read; nothing is decoded."""
+        order = self._order(np.array([self.seed, number]).astype(np.uint64))
+        order = order[self._usable[order]]
+        return (order[at : at + self.batch_size] for at in range(0, len(order), self.batch_size))
+
+    def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A batch of these samples, not augmented. Raises DataError for one that cannot be read."""
+        kept = self._pixels is not None and self._decoded[rows].all()
+        pixels = self._pixels[rows] if kept else np.stack([decode(self._paths[i], self.preprocess) for i in rows])
+        return self.preprocess.apply(pixels), *self.answers(rows)
+
+    def answers(self, rows: np.ndarray) -> tuple[np.ndarray]:
+        """What their batch holds behind x."""
+        return (self._labels[rows],)
 
     @contextlib.contextmanager
     def prefetch(self, number: int) -> Iterator[None]:

@@ -39,14 +39,17 @@ class Unit:
         return next(i for i in self.sum.inputs if i != mine)
 
 
-def rest(graph: Graph, training: bool, trainable: frozenset[str], declared: dict[str, dict]) -> Graph:
-    """Layers whose weights rest (all, at inference; frozen ones in training) take their inference form."""
-    nodes = [n if training and (n.owner in trainable or not declared[n.name]) else replace(n, layer=n.layer.inference()) for n in graph.nodes]
+def rest(graph: Graph, resting: frozenset[str]) -> Graph:
+    """The nodes named in `resting` take their inference form."""
+    nodes = [replace(n, layer=n.layer.inference()) if n.name in resting else n for n in graph.nodes]
     return replace(graph, nodes=tuple(nodes))
 
 
-def fold(graph: Graph, shapes: dict[str, Shape], training: bool, keep: frozenset[str], enabled: bool = True) -> list[Unit]:
-    """Units in topological order. A value that somebody else reads, or that is kept, is never folded away."""
+def fold(graph: Graph, shapes: dict[str, Shape], passive: frozenset[str], keep: frozenset[str], enabled: bool = True) -> list[Unit]:
+    """Units in topological order. A value that somebody else reads, or that is kept, is never folded away.
+
+    passive: nodes that no gradient passes through; only there a scale and shift go into the layer before them.
+    """
     readers = Counter(i for n in graph.nodes for i in n.inputs)
     units: list[Unit | None] = []
     made_by: dict[str, int] = {}  # node name -> index of the unit that makes its value
@@ -57,7 +60,7 @@ def fold(graph: Graph, shapes: dict[str, Shape], training: bool, keep: frozenset
             if (
                 readers[unit.names[-1]] == 1
                 and unit.names[-1] not in keep
-                and (merged := _merged(unit, node, training, shapes, made_by, at) or _chained(unit, node, keep))
+                and (merged := _merged(unit, node, passive, shapes, made_by, at) or _chained(unit, node, keep))
             ):
                 break
         if merged is None:
@@ -78,14 +81,14 @@ def _neighbours(node: Node, made_by: dict[str, int]) -> Iterator[int]:
     return iter(sorted({made_by[i] for i in node.inputs}, reverse=True))
 
 
-def _merged(unit: Unit, node: Node, training: bool, shapes: dict[str, Shape], made_by: dict[str, int], at: int) -> Unit | None:
+def _merged(unit: Unit, node: Node, passive: frozenset[str], shapes: dict[str, Shape], made_by: dict[str, int], at: int) -> Unit | None:
     """The unit with the node folded into it (or the other way round), where that is possible."""
     layer, owner = node.layer, unit.node.layer
     if owner.pads and layer.takes_padding and unit.names == (unit.node.name,):
         return Unit(node, padding=unit.node)
     if unit.clamp:
         return None
-    if not training and layer.affine is not None and owner.takes_affine and not (unit.affine or unit.sum):
+    if node.name in passive and layer.affine is not None and owner.takes_affine and not (unit.affine or unit.sum):
         return replace(unit, affine=node)
     if layer.adds and len(set(node.inputs)) == 2 and owner.takes_residual and not unit.sum:
         before = all(made_by[i] < at or i == unit.names[-1] for i in node.inputs)

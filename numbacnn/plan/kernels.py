@@ -24,6 +24,22 @@ def zero(y):
 
 
 @kernel(flat=True)
+def gather(g, numbers, sums):
+    """sums = numbers[0] * g, added to what is there where numbers[1] is not 0: gradients of several batches before one update."""
+    weight, more, zero = numbers[0], numbers[1] > 0, sums.dtype.type(0)
+    for i in prange(sums.size):
+        sums[i] = (sums[i] if more else zero) + weight * g[i]
+
+
+@kernel(flat=True)
+def mean(sums, numbers, g):
+    """g = numbers[2] * sums."""
+    factor = numbers[2]
+    for i in prange(g.size):
+        g[i] = factor * sums[i]
+
+
+@kernel(flat=True)
 def clamp_backward(y, dy, lo, hi, dx):
     """Gradient of min(max(x, lo), hi), from its result."""
     for i in prange(dx.size):

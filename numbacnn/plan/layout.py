@@ -1,5 +1,6 @@
 """Where trained weights lie: one flat array, group by group, so that an optimizer is one launch and a group one piece of memory."""
 
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -59,6 +60,11 @@ class Flat:
         self.layout = layout
         self.weights = np.zeros(layout.size, dtype)
         self.slots = {name: np.zeros(layout.size, dtype) for name in slots}
+
+    @functools.cached_property
+    def sums(self) -> np.ndarray:
+        """Gradients of several batches, added up for one update."""
+        return np.zeros(self.layout.size, self.weights.dtype)
 
     def view(self, segment: Segment) -> np.ndarray:
         """The weight of one segment, in place."""

@@ -1,4 +1,4 @@
-"""expand -> rest -> fold -> trace -> prune -> hoist -> join -> lives -> arena -> bind: a graph becomes a flat list of bound launches."""
+"""expand -> still -> rest -> fold -> trace -> prune -> hoist -> join -> lives -> arena -> bind: a graph becomes a flat list of bound launches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..graph import Graph, Shape
+from . import kernels
 from .arena import arena
 from .bind import Progress, bind, give_memory
 from .buffer import Buffer
@@ -20,6 +21,7 @@ from .layout import Flat
 from .lives import lives
 from .prune import last, prune
 from .step import Recorder
+from .still import still
 from .trace import Tracer
 from .update import Update
 
@@ -42,6 +44,7 @@ class Plan:
     shapes      input shapes that override the graph's (inputs of any size)
     losses      one for each output (None: no loss there); without losses, training takes `seeds`: the gradient by each output
     optimizer, flat     update the weights in the same run; the trained weights lie in `flat`
+    gathering   an update takes the mean gradient of several runs, whose sum lies in `flat` (run's `gather`)
     keep        nodes whose outputs and gradients survive the run (plan.value, plan.gradient)
     input_gradients     whether plans without an optimizer compute them
     preferred, winograd {key of a convolution: name of its algorithm} to take first; whether Winograd's algorithms may be taken
@@ -63,6 +66,7 @@ class Plan:
         losses: Sequence[Any] | None = None,
         optimizer: Any = None,
         flat: Flat | None = None,
+        gathering: bool = False,
         dtype: Any = np.float32,
         keep: Sequence[str] = (),
         input_gradients: bool = True,
@@ -83,21 +87,22 @@ class Plan:
         declared = {n.name: n.layer.weights(*(shapes[i] for i in n.inputs)) for n in graph.nodes}
         specs = {n.weight_path(w): spec for n in graph.nodes for w, spec in declared[n.name].items()}
         owner_of = {n.weight_path(w): n.owner for n in graph.nodes for w in declared[n.name]}
-        graph = rest(graph, training, trainable, declared)
+        self.still = still(graph, training, trainable, declared, input_gradients and not layout)
+        graph = rest(graph, self.still.resting)
         self.graph, self.shapes = graph, shapes
-        self.units = fold(graph, shapes, training, frozenset((*graph.outputs, *keep)), folding)
+        self.units = fold(graph, shapes, self.still.passive, frozenset((*graph.outputs, *keep)), folding)
 
         recorder = Recorder(batch, dtype, backend.workspaces, preferred, winograd)
         whole = Buffer((layout.size,), dtype, "weights", "persistent") if layout else None
         self.weights = {path: Buffer(spec.shape, dtype, path, "persistent") for path, spec in specs.items()}
         for segment in layout.segments if layout else ():
             self.weights[segment.path] = whole.part(segment.start, segment.shape)
-        tracer = Tracer(graph, self.units, shapes, declared, self.weights, recorder)
+        tracer = Tracer(graph, self.units, shapes, declared, self.weights, recorder, self.still.passive)
         tracer.forward()
         self.trace = tracer.trace
         heads = tracer.attach(list(losses) if losses else [])
         trained = [p for p, s in specs.items() if training and s.trainable and owner_of[p] in trainable]
-        update = None
+        update = self.gathering = sums = None
         if training:
             recorder.phase = "backward"
             tracer.backward(heads, segments(self.units, shapes, checkpointing))
@@ -106,6 +111,13 @@ class Plan:
                 g = Buffer((layout.size,), dtype, "gradients")
                 place = {s.path: g.part(s.start, s.shape) for s in layout.segments}
             tracer.finish(trained, specs, place)
+            if layout and gathering:
+                recorder.phase = "gather"
+                self.gathering = Buffer((3,), dtype, "gathering", "persistent")
+                sums = Buffer((layout.size,), dtype, "gathered gradients", "persistent")
+                recorder.run("optimizer", kernels.gather, (g, self.gathering), sums)
+                recorder.phase = "update"
+                g = recorder.run("optimizer", kernels.mean, (sums, self.gathering), Buffer((layout.size,), dtype, "mean gradients"))
             if layout:
                 recorder.phase = "update"
                 update = Update(recorder, optimizer, layout, whole, g)
@@ -124,7 +136,7 @@ class Plan:
         self.prologue, self.launches = hoist(launches, self.weights.values())
         if folding and joining:
             self.launches = join(self.launches, roots, backend.workspaces)
-        self.launches, self.update_at = last(self.launches)
+        self.launches, self.update_at, self.step_at = last(self.launches)
         spans = lives(self.launches, roots)
         places, self.arena_bytes = arena(self.launches, spans, reuse)
 
@@ -135,7 +147,9 @@ class Plan:
             whole.array = backend.adopt(flat.weights)
             for name, b in self.slots.items():
                 b.array = backend.adopt(flat.slots[name])
-        inputs = [*self.trace.inputs.values(), *self.trace.targets, *self.trace.seeds, self.clock, self.rates, *self.slots.values()]
+        if sums is not None:
+            sums.array = backend.adopt(flat.sums)
+        inputs = [*self.trace.inputs.values(), *self.trace.targets, *self.trace.seeds, self.clock, self.rates, self.gathering, *self.slots.values()]
         give_memory(backend, [*self.prologue, *self.launches], [b for b in (*inputs, *roots) if b], places, self.arena_bytes)
         early = len(self.prologue)
         calls = bind(backend, [*self.prologue, *self.launches], progress)
@@ -148,11 +162,21 @@ class Plan:
             if None in shapes[name]:
                 raise ConfigError(f"input {name!r} has shape {shapes[name]}: give the sizes that are None before planning")
 
-    def run(self, xs: Sequence[Any], targets: Sequence[Any] = (), shares: Sequence[Any] = (), clock: tuple[int, int] = (0, 0), rates: Any = None) -> Result:
+    def run(
+        self,
+        xs: Sequence[Any],
+        targets: Sequence[Any] = (),
+        shares: Sequence[Any] = (),
+        clock: tuple[int, int] = (0, 0),
+        rates: Any = None,
+        gather: tuple[float, float, float] | None = None,
+    ) -> Result:
         """Run the plan on a batch.
 
         xs in the order of the graph's inputs; targets and shares (each sample's weight in the mean) for each output with a loss,
         or, without losses in training, shares = the gradient by each output. clock = (seed, step). rates [groups, …].
+        gather, of plans that gather gradients: what this run's count, whether (1) or not (0) they are added to those there, and the
+        factor of the sum in an update (0: no update yet).
         """
         put = self.backend.upload
         for name, x in zip(self.graph.inputs, xs, strict=True):
@@ -167,6 +191,8 @@ class Plan:
         put(self.clock.real(), np.array(clock, np.uint64))
         if self.rates is not None:
             put(self.rates.real(), rates)
+        if self.gathering is not None:
+            put(self.gathering.real(), gather)
         if self.stale:
             self.backend.run(self.early)
             self.stale = False
@@ -174,7 +200,8 @@ class Plan:
         get = self.backend.download
         losses = [None if b is None else get(b.real()) for b in self.trace.losses]
         if all(loss is None or np.isfinite(loss).all() for loss in losses):  # else the weights stay as they were
-            self.backend.run(self.calls[self.update_at :])
+            end = self.step_at if gather is not None and not gather[2] else None
+            self.backend.run(self.calls[self.update_at : end])
         return Result([get(b.real()) for b in self.trace.outputs], losses, float(sum(get(b.real())[0] for b in self.trace.penalties)))
 
     def weight_gradient(self, path: str) -> np.ndarray:

@@ -37,12 +37,21 @@ def _kept(value: Any) -> tuple:
 
 
 class Tracer:
-    """Walks the units forward and backward. `place(path)` gives the buffer where a weight's final gradient belongs."""
+    """Walks the units forward and backward. `passive` names the nodes that no gradient passes through: backward ends there."""
 
-    def __init__(self, graph: Graph, units: list[Unit], shapes: dict, declared: dict[str, dict], weights: dict[str, Buffer], recorder: Recorder):
+    def __init__(
+        self,
+        graph: Graph,
+        units: list[Unit],
+        shapes: dict,
+        declared: dict[str, dict],
+        weights: dict[str, Buffer],
+        recorder: Recorder,
+        passive: frozenset[str] = frozenset(),
+    ):
         self.graph, self.units, self.shapes, self.declared, self.weights = graph, units, shapes, declared, weights
         self.trace = Trace(recorder)
-        self.recorder = recorder
+        self.recorder, self.passive = recorder, passive
         self.steps: dict[int, Step] = {}
         self.kept: dict[int, tuple] = {}
         self.measured = {name for unit in units if unit.node.layer.takes_moments for name in unit.inputs}  # whose moments somebody takes
@@ -148,7 +157,7 @@ class Tracer:
             node, gs = unit.node, grads.get(unit.names[-1], [])
             if i in ends:
                 self._again(ends[i])
-            if not gs:
+            if not gs or unit.names[-1] in self.passive:
                 continue
             dy = gs[0]
             for g in gs[1:]:

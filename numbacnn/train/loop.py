@@ -1,15 +1,20 @@
 """The training loop: epochs of steps, validation after each, a history that is history.csv's rows."""
 
+import itertools
 import math
 import signal
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..errors import ConfigError, NotFiniteError
 from . import schedules
-from .callbacks import Callbacks
-from .session import WAY_OUT, Session, Totals
+from .callbacks import Callbacks, as_list
+from .diagnose import WAY_OUT
+from .features import Work
+from .plateau import ReduceLROnPlateau
+from .session import Session, Totals
 
 
 def fit(
@@ -25,6 +30,8 @@ def fit(
     schedule: Any = None,
     seed: int = 0,
     position: dict | None = None,
+    accumulate: int = 1,
+    keep_features: bool = True,
 ) -> dict[str, list]:
     """Train for epochs initial_epoch … epochs - 1 and return the history: {column: [value of each epoch]}.
 
@@ -32,15 +39,23 @@ def fit(
     """
     if epochs < 1 or not 0 <= initial_epoch <= epochs:
         raise ConfigError(f"epochs={epochs}, initial_epoch={initial_epoch}: at least one epoch, and the first not behind the last")
+    if not isinstance(accumulate, int) or accumulate < 1:
+        raise ConfigError(f"accumulate={accumulate!r} must be how many batches make one update: an integer of at least 1")
+    if schedule == "reduce_on_plateau":
+        schedule, callbacks = None, [ReduceLROnPlateau(), *as_list(callbacks)]
     schedule = schedules.get(schedule)
-    session.seed = seed
+    resuming = bool(initial_epoch or position)
+    session.begin(seed, resuming)
     steps = len(data)
     calls = Callbacks(callbacks, model, {"epochs": epochs, "steps": steps, "images": getattr(data, "images", 0)})
     history: dict[str, list] = {}
     model.stop_training = False
     calls.on_train_begin({})
+    if resuming:
+        calls.resume(model.callback_states)
     where = "before the first epoch"
-    good = model.get_weights(), session.state(), session.step
+    good = model.get_weights(), session.state(), (session.step, session.updates)
+    work = Work(session, data, validation, keep_features)
     interrupt = _Interrupt()
     try:
         for epoch in range(initial_epoch, epochs):
@@ -50,21 +65,22 @@ def fit(
             start, totals, done = time.perf_counter(), Totals(), 0
             if position and position["epoch"] == epoch and position["batch"]:
                 totals, done = Totals.from_json(position["totals"]), position["batch"]
+            work.arrange()
             if epoch == initial_epoch and hasattr(data, "prefetch"):
                 with data.prefetch(epoch):
-                    session.warm(data.batch_shape)
+                    work.warm(data.batch_shape, accumulate > 1)
             before = totals.samples  # of an interrupted epoch: not this run's work
-            for batch, item in enumerate(data.epoch(epoch)):
+            for batch, (item, waits) in enumerate(_together(work.train.epoch(epoch), accumulate)):
+                session.factor = schedule.factor((epoch + batch / steps if steps else epoch) / epochs)
                 if batch < done:
                     continue
                 where = f"in epoch {epoch + 1}, batch {batch + 1}"
                 calls.on_train_batch_begin(batch, {})
-                session.factor = schedule.factor((epoch + batch / steps if steps else epoch) / epochs)
-                session.train(item, totals, class_weight)
+                work.train.train(item, totals, class_weight, waits)
                 elapsed = time.perf_counter() - start
                 logs = {f"train_{k}": v for k, v in session.logs(totals).items()}
                 calls.on_train_batch_end(batch, logs | {"images_per_second": (totals.samples - before) / elapsed})
-                if interrupt.pressed:
+                if interrupt.pressed and not waits:
                     model.position = {"epoch": epoch, "batch": batch + 1, "totals": totals.to_json()}
                     raise KeyboardInterrupt
             trained = time.perf_counter() - start
@@ -72,19 +88,19 @@ def fit(
             row |= {f"train_{k}": v for k, v in session.logs(totals).items()}
             if validation is not None:
                 calls.on_test_begin({})
-                result = evaluate(session, validation)
+                result = work.evaluate()
                 if not math.isfinite(result["loss"]):
                     raise NotFiniteError(
                         f"the validation loss is {result['loss']}, although the training loss was finite: the weights have grown too large. {WAY_OUT}"
                     )
                 row |= {f"valid_{k}": v for k, v in result.items()}
                 calls.on_test_end(result)
-            row["learning_rate"] = session.learning_rates[0] * session.factor
+            row["learning_rate"] = session.learning_rate
             row["seconds"] = time.perf_counter() - start
             row["images_per_second"] = (totals.samples - before) / trained
             for column, value in row.items():
                 history.setdefault(column, []).append(value)
-            good = model.get_weights(), session.state(), session.step
+            good = model.get_weights(), session.state(), (session.step, session.updates)
             model.position = {"epoch": epoch + 1, "batch": 0, "totals": None}
             calls.on_epoch_end(epoch, row)
             if interrupt.pressed:
@@ -92,7 +108,7 @@ def fit(
             if model.stop_training:
                 break
     except NotFiniteError as error:
-        weights, state, session.step = good
+        weights, state, (session.step, session.updates) = good
         model.set_weights(weights)
         session.restore(state)
         located = NotFiniteError(f"training stopped {where}: {error} The weights are those of the last good epoch.")
@@ -105,6 +121,24 @@ def fit(
         interrupt.restore()
     calls.on_train_end({k: v[-1] for k, v in history.items()})
     return history
+
+
+def _together(items: Iterable[Any], accumulate: int) -> Iterator[tuple[Any, bool | None]]:
+    """(batch, whether its gradients wait for the next one's; None: batches stand alone), `accumulate` batches to an update.
+
+    The last batch of an epoch never waits.
+    """
+    if accumulate == 1:
+        yield from ((item, None) for item in items)
+        return
+    items, nothing = iter(items), object()
+    item = next(items, nothing)
+    for count in itertools.count(1):
+        if item is nothing:
+            return
+        following = next(items, nothing)
+        yield item, bool(count % accumulate) and following is not nothing
+        item = following
 
 
 class _Interrupt:

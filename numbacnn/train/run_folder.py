@@ -26,6 +26,8 @@ class RunFolder(Callback):
     started   time.perf_counter() when the command began
     """
 
+    last = True
+
     def __init__(self, path: str | Path, settings: dict, facts: dict | None = None, started: float | None = None):
         self.path, self.settings, self.facts = Path(path), settings, dict(facts or {})
         self.started = time.perf_counter() if started is None else started

@@ -53,11 +53,64 @@ class Cosine(Schedule):
         return _cosine(1.0, self.end, progress)
 
 
+@dataclass(frozen=True)
+class Step(Schedule):
+    """The rate falls to `drop` times itself at each of the fractions `at` of training (He et al., 2015: a tenth, at a half and three quarters)."""
+
+    drop: float = 0.1
+    at: tuple[float, ...] = (0.5, 0.75)
+
+    def __post_init__(self):
+        object.__setattr__(self, "at", tuple(map(float, self.at)))
+        if not 0 < self.drop <= 1 or not all(0 <= t <= 1 for t in self.at):
+            raise ConfigError(f"Step: drop={self.drop} must lie in (0, 1], and at={self.at} hold fractions of training, from 0 to 1")
+
+    def factor(self, progress: float) -> float:
+        return self.drop ** sum(progress >= t for t in self.at)
+
+
+@dataclass(frozen=True)
+class WarmUp(Schedule):
+    """From `start` times the rate straight up to all of it, over the first `share` of training; then another schedule, over the rest of it.
+
+    then: a name or a Schedule (Goyal et al., 2017, Accurate, large minibatch SGD).
+    """
+
+    share: float = 0.1
+    then: "str | Schedule | None" = "cosine"
+    start: float = 0.0
+
+    def __post_init__(self):
+        if not 0 < self.share < 1 or not 0 <= self.start <= 1:
+            raise ConfigError(f"WarmUp: share={self.share} must lie between 0 and 1 (a tenth of training: 0.1), start={self.start} in [0, 1]")
+        object.__setattr__(self, "then", get(self.then))
+
+    def factor(self, progress: float) -> float:
+        if progress < self.share:
+            return self.start + (1 - self.start) * progress / self.share
+        return self.then.factor((progress - self.share) / (1 - self.share))
+
+
+@dataclass(frozen=True)
+class Phases(Schedule):
+    """One schedule after another: (where it ends, as a fraction of training; the schedule) of each, the last one's end being 1."""
+
+    parts: tuple[tuple[float, Schedule], ...]
+
+    def factor(self, progress: float) -> float:
+        begin = 0.0
+        for end, schedule in self.parts:
+            if progress < end:
+                return schedule.factor((progress - begin) / (end - begin))
+            begin = end
+        return self.parts[-1][1].factor(1.0)
+
+
 def _cosine(first: float, last: float, t: float) -> float:
     return last + (first - last) * (1 + math.cos(math.pi * min(max(t, 0.0), 1.0))) / 2
 
 
-NAMES = {"constant": Constant, "one_cycle": OneCycle, "cosine": Cosine}
+NAMES = {"constant": Constant, "one_cycle": OneCycle, "cosine": Cosine, "step": Step, "warm_up": WarmUp}
 
 
 def get(spec: "str | Schedule | None") -> Schedule:

@@ -1,6 +1,8 @@
 """A compiled model: optimizer, losses and metrics at work on a network, one batch at a time."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 
 from ..errors import ConfigError, DataError, NotFiniteError
 from ..plan import Flat, Plan, Result
+from .diagnose import diagnose
 from .network import Network
 
 
@@ -50,7 +53,10 @@ class Session:
         self.losses, self.loss_weights, self.metrics = losses, loss_weights, metrics
         self.groups, self.learning_rates = groups, learning_rates
         self.factor = 1.0  # what a schedule multiplies all learning rates by
-        self.step, self.seed = 0, 0
+        self.scale = 1.0  # what callbacks multiply them by (ReduceLROnPlateau)
+        self.step, self.seed = 0, 0  # batches trained on: with the seed, what random numbers depend on
+        self.updates = 0  # of the weights, since the optimizer's state was empty
+        self.waiting = 0  # samples whose gradients wait for an update
         self.flat: Flat | None = None
         self.saved: dict[tuple[str, str], np.ndarray] = {}  # (slot, path of the weight) -> state of weights that are not trained now
         self.names = [self._names(i, own) for i, own in enumerate(metrics)]
@@ -62,29 +68,65 @@ class Session:
 
     # ---- one batch
 
-    def train(self, batch: Sequence[Any], totals: Totals, class_weight: dict[int, float] | None = None) -> None:
-        """One step: forward, backward, update. Raises NotFiniteError before a loss that is NaN can reach the weights."""
+    def train(self, batch: Sequence[Any], totals: Totals, class_weight: dict[int, float] | None = None, waits: bool | None = None) -> None:
+        """One step: forward, backward, update. Raises NotFiniteError before a loss that is NaN can reach the weights.
+
+        waits: the gradients wait for those of the next batch (True), or complete those that wait, for one update with the mean over
+        all their samples (False); None: the batch stands alone.
+        """
+        if trouble := self.attempt(batch, totals, class_weight, waits):
+            raise NotFiniteError(trouble())
+
+    def attempt(
+        self, batch: Sequence[Any], totals: Totals, class_weight: dict[int, float] | None = None, waits: bool | None = None
+    ) -> Callable[[], str] | None:
+        """`train`, but where the loss is not finite it returns what says why, and changes nothing."""
         xs, targets, weights = self._batch(batch, class_weight)
         with self.network.lock:
             self.prepare()
-            plan = self.plan(xs)
+            plan = self.plan(xs, waits is not None)
             shares = self._shares(weights)
-            rates = [self.optimizer.rates(rate * self.factor, self.step + 1) for rate in self.learning_rates]
-            result = plan.run(xs, targets, shares, (self.seed, self.step), rates)
+            rates = [self.optimizer.rates(rate * self.factor * self.scale, self.updates + 1) for rate in self.learning_rates]
+            together = self.waiting + len(xs[0])
+            gather = None if waits is None else (len(xs[0]), float(self.waiting > 0), 0.0 if waits else 1 / together)
+            result = plan.run(xs, targets, shares, (self.seed, self.step), rates, gather)
             if not self._add(totals, result, targets, weights, shares):
-                raise NotFiniteError(self.diagnose(xs, targets, shares))
+                return functools.partial(diagnose, self, self.network, xs, targets, shares)
             self.step += 1
+            self.waiting = together if waits else 0
+            self.updates += not waits
             self.network.touch()
+            return None
 
-    def warm(self, shape: tuple[int, ...]) -> None:
+    def begin(self, seed: int, resuming: bool) -> None:
+        """Before a fit: what the last one left behind goes, unless this one goes on with it."""
+        self.seed, self.waiting = seed, 0
+        self.scale = self.scale if resuming else 1.0
+
+    @property
+    def learning_rate(self) -> float:
+        """The head's rate in the last step."""
+        return self.learning_rates[0] * self.factor * self.scale
+
+    def warm(self, shape: tuple[int, ...], gathering: bool = False) -> None:
         """Make the plan of a training step for batches of this shape, so that its kernels are there when the first batch is."""
         with self.network.lock:
             self.prepare()
-            self.plan(self.network.inputs(np.zeros(shape, np.float32)))
+            self.plan(self.network.inputs(np.zeros(shape, np.float32)), gathering)
 
-    def plan(self, xs: list[np.ndarray]) -> Plan:
+    def plan(self, xs: list[np.ndarray], gathering: bool = False) -> Plan:
         """The plan of a training step on inputs of these shapes."""
-        return self.network.plan("train", xs, training=True, losses=self.losses, optimizer=self.optimizer, flat=self.flat)
+        kind = "train, gathering" if gathering else "train"
+        return self.network.plan(kind, xs, training=True, losses=self.losses, optimizer=self.optimizer, flat=self.flat, gathering=gathering)
+
+    @contextmanager
+    def on(self, network: Network) -> Iterator[None]:
+        """Inside the `with`, steps run on another network that has the same outputs and trained weights."""
+        own, self.network = self.network, network
+        try:
+            yield
+        finally:
+            self.network = own
 
     def evaluate(self, batch: Sequence[Any], totals: Totals, class_weight: dict[int, float] | None = None) -> Result:
         """Losses and metrics of one batch, with all weights at rest."""
@@ -110,6 +152,16 @@ class Session:
                 if value is not None and value.size == segment.stop - segment.start:
                     flat[segment.start : segment.stop] = value
 
+    def regroup(self, optimizer: Any, groups: dict[str, int], learning_rates: list[float]) -> None:
+        """Other learning rates, perhaps for other groups; the optimizer (of the same kind) keeps its state."""
+        if groups != self.groups or len(learning_rates) != len(self.learning_rates):
+            self.saved, self.flat = self.state(), None  # laid out anew before the next step
+        self.optimizer, self.groups, self.learning_rates = optimizer, groups, learning_rates
+
+    def clear(self) -> None:
+        """The optimizer begins anew: its state is empty, as if no step had been made."""
+        self.saved, self.flat, self.updates, self.waiting = {}, None, 0, 0
+
     def state(self) -> dict[tuple[str, str], np.ndarray]:
         """A copy of the optimizer's state: (slot, path of the weight) -> its flat array; of frozen weights, too, as it was when they were trained."""
         state = dict(self.saved)
@@ -123,6 +175,10 @@ class Session:
         for segment in self.flat.layout.segments if self.flat else ():
             for slot, flat in self.flat.slots.items():
                 flat[segment.start : segment.stop] = self.saved.pop((slot, segment.path), 0)
+
+    def counts(self) -> dict[str, Any]:
+        """What a checkpoint holds besides the optimizer's state."""
+        return {"step": self.step, "updates": self.updates, "scale": self.scale}
 
     def export(self) -> tuple[dict[str, np.ndarray], list]:
         """The optimizer's state for a file: {slot: flat array}, and where each weight lies in them as [path, start, stop]."""
@@ -224,29 +280,3 @@ class Session:
                 if key in totals.counts:
                     logs[key] = metric.result(totals.counts[key])
         return logs
-
-    # ---- when something went wrong
-
-    def diagnose(self, xs: list, targets: list, shares: list) -> str:
-        """Says which layer was the first to give a value that is not finite, for this batch."""
-        network = self.network
-        for i, x in enumerate(xs):
-            if not np.isfinite(x).all():
-                return f"the loss is not finite because input {network.graph.inputs[i]!r} holds NaN or infinity: check the data"
-        for owner, handle in network.handles.items():
-            for name, array in handle.arrays.items():
-                if not np.isfinite(array).all():
-                    return f"the loss is not finite; layer {owner!r} went bad first: its weight {name} is NaN or infinite. {WAY_OUT}"
-        names = [n.name for n in network.graph.nodes]
-        plan = network.plan("diagnose", xs, training=True, losses=self.losses, keep=tuple(names), folding=False)
-        result = plan.run(xs, targets, shares, (self.seed, self.step))
-        network.forget()  # that plan keeps every layer's output
-        for name in names:
-            value = plan.value(name)
-            if not np.isfinite(value).all():
-                return f"the loss is not finite; layer {name!r} went bad first: its output holds NaN or infinity. {WAY_OUT}"
-        shown = ", ".join(f"{float(np.nanmax(np.abs(o))):.3g}" for o in result.outputs)
-        return f"the loss is not finite although every layer's output is (largest: {shown}): check the targets. {WAY_OUT}"
-
-
-WAY_OUT = "A smaller learning rate usually helps, or clipping (global_clipnorm=1)."

@@ -13,12 +13,12 @@ from .network import Network
 from .profile import machine_peak, parts, profile_table
 
 
-def print_summary(graph: Graph, handles: dict, network: Network | None = None, name: str | None = None) -> Table:
+def print_summary(graph: Graph, handles: dict, groups: list[list[str]], network: Network | None = None, name: str | None = None) -> Table:
     """Print a table of layers with output shapes, parameters, multiply-adds and memory; with a network, its plan for one image."""
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, 140)  # nobody folds a file
-    table = layer_table(graph, handles, name)
+    table = layer_table(graph, handles, groups, name)
     console.print(table)
     console.print(totals(graph, handles))
     if network is not None:
@@ -26,14 +26,19 @@ def print_summary(graph: Graph, handles: dict, network: Network | None = None, n
     return table
 
 
-def layer_table(graph: Graph, handles: dict, name: str | None = None) -> Table:
-    """One row a call of a layer; a shared layer's weights count once. "reads" is empty where it is the layer above."""
+def layer_table(graph: Graph, handles: dict, groups: list[list[str]], name: str | None = None) -> Table:
+    """One row a call of a layer; a shared layer's weights count once. "reads" is empty where it is the layer above.
+
+    groups: names of layers with weights that learn at one rate; "trained" says to which a layer belongs, or that it is frozen.
+    """
     table = Table(title=f"Model {name}" if name else "Model", box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("layer (class)", overflow="fold")
     table.add_column("output shape", no_wrap=True)
     for column in ("parameters", "multiply-adds", "memory"):
         table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("trained", no_wrap=True)
     table.add_column("reads", overflow="fold")
+    group_of = {owner: f"group {i}" for i, owners in enumerate(groups, 1) for owner in owners}
     shapes = graph.shapes()
     before = None
     for node in graph.nodes:
@@ -43,9 +48,10 @@ def layer_table(graph: Graph, handles: dict, name: str | None = None) -> Table:
         table.add_row(
             f"{node.name} ({type(node.layer).__name__}" + ("" if own else f", weights of {node.owner}") + ")",
             " x ".join("?" if n is None else str(n) for n in shape),
-            f"{parameters:,}" + ("" if handle.trainable else " frozen") if parameters else "",
+            f"{parameters:,}" if parameters else "",
             _count(multiply_adds(node, shapes)),
             _bytes(shape),
+            ("frozen" if not handle.trainable else group_of.get(node.owner, "")) if parameters else "",
             "" if node.inputs == (before,) else ", ".join(node.inputs),
         )
         before = node.name

@@ -128,6 +128,20 @@ def test_unreadable_images_are_left_out_and_listed(folder, memory):
     assert [len(y) for _, y in train.epoch(1)] == [4] * 8
 
 
+@pytest.mark.parametrize("memory", [1 << 20, 0])
+def test_batches_by_the_numbers_of_their_samples(folder, memory):
+    cut(folder / "b" / "4.png")
+    train, _ = image_folder(folder, size=8, valid=0, batch_size=4, memory=memory, augment="none")
+    assert train.fixed and train.samples == 35
+    first = list(train.indexed(2))
+    assert [rows.tolist() for rows, _ in first] == [rows.tolist() for rows in train.rows(2)], "now that the damaged one is known"
+    for rows, (x, y) in first:
+        again, answers = train.take(rows), train.answers(rows)
+        assert np.array_equal(again[0], x) and np.array_equal(again[1], y) and np.array_equal(answers[0], y)
+    assert sorted(i for rows in train.rows(5) for i in rows) == sorted(i for rows, _ in first for i in rows)
+    assert not image_folder(folder, size=8)[0].fixed, "augmented"
+
+
 def test_files_not_named_like_images_are_listed(folder):
     (folder / "a" / "notes.txt").write_text("a note")
     (folder / "c" / "LICENSE").write_text("free")
