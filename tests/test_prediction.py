@@ -89,6 +89,12 @@ def test_one_value_for_two_classes_is_one_label(tmp_path):
     assert (model.task, found.labels, len(found.top)) == ("single_label", None, 2)
 
 
+def test_the_callback_needs_the_metric_that_keeps_probabilities(model):
+    model.compile("sgd", "binary_cross_entropy", metrics=["f1"])
+    with pytest.raises(nn.ConfigError, match=r"compile the model with metrics=\['average_precision'"):
+        model.fit(np.zeros((2, 4, 4, 3)), np.zeros((2, 3)), callbacks=[nn.ChooseThresholds()])
+
+
 def test_thresholds_are_chosen_and_kept_in_the_file(model, tmp_path):
     random = np.random.default_rng(0)
     x = random.uniform(-1, 1, (60, 4, 4, 3)).astype(np.float32) + random.uniform(-0.5, 0.5, (60, 1, 1, 3)).astype(np.float32)

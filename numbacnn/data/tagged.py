@@ -82,20 +82,19 @@ def _paths(folder: Path, table: LabelTable) -> dict[str, Path]:
         raise DataError(f"there is no folder {folder}: check the path")
     if not folder.is_dir():
         raise DataError(f"{folder} is a file: give the folder that holds the pictures that {table.path} names")
-    root = Path(os.path.abspath(folder))
+    root = os.path.join(os.path.abspath(folder), "")
     paths: dict[str, Path] = {}
-    rows: dict[Path, Row] = {}
+    rows: dict[str, Row] = {}
     missing = []
     for row in table.rows:
-        place = Path(os.path.normpath(root / row.file))  # without "..", so that what is checked is what will be opened
-        if not place.is_relative_to(root):
+        place = os.path.normpath(os.path.join(root, row.file))  # without "..", so that what is checked is what will be opened
+        if not os.path.join(place, "").startswith(root):
             raise table.fail(row.line, f"{row.file!r} lies outside {folder}: files are named relative to that folder")
-        paths[row.file] = path = folder / place.relative_to(root)
-        if path in rows:
-            first = rows[path]
+        if place in rows:
+            first = rows[place]
             raise table.fail(row.line, f"{row.file!r} is the file on line {first.line} ({first.file!r}): keep one line a file, with all its labels")
-        rows[path] = row
-        if not os.path.isfile(path):  # Path.is_file raises an OSError for names that are too long
+        rows[place], paths[row.file] = row, Path(os.path.join(folder, place[len(root) :]))
+        if not os.path.isfile(place):  # Path.is_file raises an OSError for names that are too long
             missing.append(row)
     if missing:
         raise table.fail(missing[0].line, _missing(folder, missing))

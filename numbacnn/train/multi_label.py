@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ConfigError
 from ..metrics.average_precision import AveragePrecision
 from ..metrics.f1 import F1
 from ..metrics.precision import Precision
@@ -33,6 +34,10 @@ class ChooseThresholds(Callback):
 
     It stands before RunFolder, which saves them, and needs the metric average_precision.
     """
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        if not any(isinstance(metric, AveragePrecision) for metric in self.model.session.metrics[0]):
+            raise ConfigError("ChooseThresholds needs the probabilities that a metric keeps: compile the model with metrics=['average_precision', …]")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if "valid_loss" in (logs or {}) and (found := last_evaluation(self.model)) is not None:
