@@ -9,6 +9,7 @@ import click
 
 from numbacnn.errors import ConfigError, NotFiniteError
 
+from . import multi_label
 from .options import NOT_FINITE, plain
 
 if TYPE_CHECKING:
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
 @click.command(short_help="Measure a model on a folder of pictures.")
 @click.argument("model", type=click.Path(exists=True, path_type=Path))
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--labels", type=click.Path(path_type=Path), metavar="TABLE.csv", help="Right labels, for a model that was trained with --labels.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
-def evaluate(model: Path, folder: Path, as_json: bool) -> None:
+def evaluate(model: Path, folder: Path, labels: Path | None, as_json: bool) -> None:
     """Measure MODEL, a model file or RUN folder, on FOLDER: its test/ if it has one, else its valid/, else its class folders.
 
     Prints loss and accuracy, precision, recall, F1 and count of each class, and the confusion matrix.
+
+    With --labels: on the pictures that the table (a CSV file here or in FOLDER) holds out with is_valid, else on all that it names.
+    Prints loss, macro F1 and average precision, and each label's precision, recall and F1 above its threshold, average precision and count.
     """
     import numbacnn as nn
     from numbacnn.data.batches import evaluation_folder
@@ -30,14 +35,21 @@ def evaluate(model: Path, folder: Path, as_json: bool) -> None:
     loaded = nn.load(model)
     if loaded.classes is None or loaded.preprocess is None:
         raise ConfigError(f"{plain(model)} carries no classes or no preprocessing: evaluate needs a model that was trained on a folder of pictures")
-    data = evaluation_folder(folder, loaded.classes, loaded.preprocess)
-    loss, confusion = measure(loaded, data)
-    report = Report.of(loaded.classes, confusion, loss)
+    multi_label.check_evaluation(loaded, labels, model)
+    data = evaluation_folder(folder, loaded.classes, loaded.preprocess, labels=labels)
+    if labels is None:
+        loss, confusion = measure(loaded, data)
+        report: Any = Report.of(loaded.classes, confusion, loss)
+    else:
+        report = multi_label.Report.of(loaded, data)
     skipped = [{"path": plain(path), "error": reason} for path, reason in data.skipped]
     if as_json:
         click.echo(json.dumps(asdict(report) | {"skipped": skipped}))
         return
-    _print(report)
+    if labels is None:
+        _print(report)
+    else:
+        report.print()
     for item in skipped:
         click.echo(f"numbacnn: skipped {item['path']}: {item['error']}", err=True)
 

@@ -20,7 +20,7 @@ from .options import ModelOrFile, Number, OneOf, Registered, Size, plain, show_s
 if TYPE_CHECKING:
     from rich.console import Console
 
-SETTINGS = ("model", "size", "color", "epochs", "batch_size", "optimizer", "lr", "loss", "augment", "valid", "seed")  # what a run keeps
+SETTINGS = ("model", "size", "color", "epochs", "batch_size", "optimizer", "lr", "loss", "augment", "valid", "labels", "seed")  # what a run keeps
 SHOWN = 5  # skipped files that are named
 
 
@@ -34,9 +34,10 @@ SHOWN = 5  # skipped files that are named
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Pictures in a training step.")
 @click.option("--optimizer", type=Registered(registry.optimizers), default="Adam", help="SGD, RMSprop, Adam, AdamW or a plugin's.")
 @click.option("--lr", type=Number(0), show_default="the optimizer's own", help="Highest learning rate: each run goes up to it and down again (one cycle).")
-@click.option("--loss", type=Registered(registry.losses), default="cross_entropy", help="What training makes small.")
+@click.option("--loss", type=Registered(registry.losses), default="cross_entropy", help="What training makes small (with --labels: binary_cross_entropy).")
 @click.option("--augment", type=Registered(registry.augmentations), default="light", help="Random changes to pictures: none, light, full or a plugin's.")
 @click.option("--valid", type=Number(0, 1, inclusive=True), default="0.2", help="Share of each class that is held out, where FOLDER has no valid/.")
+@click.option("--labels", type=click.Path(path_type=Path), metavar="TABLE.csv", help="Several labels a picture: columns file, labels (separated by ;).")
 @click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, help="Of the split, the weights, the order and the augmentation.")
 @click.option("--device", type=OneOf("device", "auto", "cpu", "cuda"), default="auto", help="Where to train.")
 @click.option("--threads", type=click.IntRange(min=1), show_default="all cores", help="CPU threads.")
@@ -46,6 +47,9 @@ SHOWN = 5  # skipped files that are named
 @click.pass_context
 def fit(ctx: click.Context, folder: Path, out: Path | None, resume: bool, force: bool, quiet: bool, device: str, threads: int | None, **chosen: Any) -> None:
     """Train an image classifier on FOLDER, which holds a folder of pictures for each class, or train/ and valid/ of those.
+
+    With --labels, pictures may have any number of labels. The table, a CSV file here or in FOLDER, has the columns file (below FOLDER) and
+    labels (separated by ";"), and perhaps is_valid (True or False), which then decides what is held out.
 
     RUN gets model.h5 (the best by validation), checkpoint.h5 (the last), history.csv and summary.json.
     """
@@ -92,7 +96,7 @@ def fit(ctx: click.Context, folder: Path, out: Path | None, resume: bool, force:
                 job.valid,
                 epochs=job.settings["epochs"],
                 initial_epoch=job.epoch,
-                callbacks=[*([] if resume else [runs.Replacement(run)]), keeper, *([] if quiet else [progress])],
+                callbacks=[*([] if resume else [runs.Replacement(run)]), *job.callbacks(), keeper, *([] if quiet else [progress])],
                 seed=job.settings["seed"],
                 schedule="one_cycle",
                 position=keeper.position,
@@ -117,7 +121,8 @@ def describe(folder: Path, job: Job, console: "Console") -> None:
     """Say what will be trained on what."""
     held = f"{job.valid.images} to validate" if job.valid else "none to validate"
     form = f"{show_size(job.settings['size'])} {job.settings['color']}"
-    console.print(f"{plain(folder)}: {len(job.train.classes)} classes, {job.train.images} images to train, {held}; {form}")
+    kinds = "labels" if job.train.task == "multi_label" else "classes"
+    console.print(f"{plain(folder)}: {len(job.train.classes)} {kinds}, {job.train.images} images to train, {held}; {form}")
     backend = job.model.network.backend
     cores = f", {backend.threads} thread{'s' * (backend.threads > 1)}" if backend.name == "cpu" else ""
     console.print(f"{plain(job.settings['model'])}: {job.model.count_params():,} parameters; {backend.name}{cores}")
@@ -149,7 +154,8 @@ def _say_how_to_go_on(folder: Path, run: Path) -> None:
 
 def _report(run: Path, console: "Console") -> None:
     best = json.loads((run / "summary.json").read_text())
-    if best.get("valid_accuracy") is not None:
-        console.print(f"best epoch: {best['best_epoch']}, valid accuracy {best['valid_accuracy']:.4f}, valid loss {best['valid_loss']:.4f}")
+    if best.get("valid_loss") is not None:
+        measure = best["best_by"].removeprefix("valid_").replace("_", " ")
+        console.print(f"best epoch: {best['best_epoch']}, valid {measure} {best[best['best_by']]:.4f}, valid loss {best['valid_loss']:.4f}")
     console.print(f"model.h5 (best), checkpoint.h5 (last), history.csv and summary.json are in {plain(run)}")
     console.print(f"try: {shlex.join(['numbacnn', 'predict', plain(run)])} IMAGE…")

@@ -7,9 +7,10 @@ from typing import Any
 from numbacnn import registry
 from numbacnn.errors import ConfigError
 
+from . import multi_label
 from .options import plain, show_size
 
-MAY_CHANGE = ("epochs",)  # of the settings, what --resume may be given anew
+MAY_CHANGE = ("epochs", "labels")  # of the settings, what --resume may be given anew
 SHOWN = 5  # classes that are named where they differ
 
 
@@ -32,7 +33,12 @@ class Job:
     def facts(self) -> dict[str, Any]:
         """For summary.json."""
         images = {"images_train": self.train.images, "images_valid": self.valid.images if self.valid else 0, "images_skipped": len(self.skipped)}
-        return {name: self.settings[name] for name in ("model", "size", "color")} | images
+        table = {} if self.settings.get("labels") is None else {"labels_file": self.settings["labels"]}
+        return {name: self.settings[name] for name in ("model", "size", "color")} | table | images
+
+    def callbacks(self) -> list[Any]:
+        """What comes before the run's own callback."""
+        return multi_label.callbacks(self.train, self.valid)
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Preparation:
         """A new run."""
         import numbacnn as nn
 
-        settings = self.settings
+        settings = self.settings | {"loss": multi_label.chosen_loss(self.settings, self.given)}
         rate = {} if settings["lr"] is None else {"learning_rate": settings["lr"]}
         optimizer, loss = registry.optimizers[settings["optimizer"]](**rate), registry.losses[settings["loss"]]()
         named = settings["model"] in registry.models
@@ -62,7 +68,7 @@ class Preparation:
             model = nn.build(settings["model"], input_shape=preprocess.shape, classes=len(train.classes), seed=settings["seed"])
         elif model.classes is not None:
             self._same_classes(model, train, plain(settings["model"]))
-        model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], device=self.device, threads=self.threads)
+        model.compile(optimizer=optimizer, loss=loss, metrics=multi_label.METRICS[train.task], device=self.device, threads=self.threads)
         return Job(model, train, valid, settings)
 
     def resume(self) -> Job:
@@ -79,6 +85,7 @@ class Preparation:
                 raise ConfigError(
                     f"--resume goes on with {option} {old}, which {plain(self.run)} was started with, not {new}: leave out {option}, or start a new run"
                 )
+        multi_label.check_resumed(self.settings, settings, self.run)
         settings = settings | {name: self.settings[name] for name in self.given.intersection(MAY_CHANGE)}
         if settings["epochs"] < keeper.epoch:
             done = f"{plain(self.run)} has been trained for {keeper.epoch} epochs already"
@@ -93,7 +100,7 @@ class Preparation:
         import numbacnn as nn
 
         chosen = {name: settings[name] for name in ("valid", "batch_size", "augment", "seed")}
-        return nn.image_folder(self.folder, preprocess=preprocess, **chosen)
+        return nn.image_folder(self.folder, preprocess=preprocess, labels=settings.get("labels"), **chosen)
 
     def _preprocess(self, model: Any) -> Any:
         """How a model that exists wants its pictures; --size and --color must not say otherwise."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from . import registry
 from .data.preprocess import Preprocess
-from .errors import DataError, FileError
+from .errors import DataError, FileError, NumbacnnError
 from .fields import build as build_fields
 from .functional import Handle, Symbol, recall
 from .graph import Shape
@@ -53,6 +53,11 @@ def restore(file: "native.ModelFile") -> Model:
         raise FileError(f"extra: splits={splits!r} must be a list of layers' names: the file is damaged")
     model.splits = tuple(splits)
     model._settle(file.graph, handles, [symbols[n] for n in file.graph.inputs], [symbols[n] for n in file.graph.outputs])
+    model._task = file.task
+    try:
+        model.thresholds = (file.extra or {}).get("thresholds")
+    except NumbacnnError as error:
+        raise FileError(f"the model file's thresholds are damaged: {error}") from error
     model.network.suggestions = dict(file.choices or {})
     if file.compiled:
         model.compile(**_compile_arguments(file.compiled))

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from . import registry
 from .data.arrays import are_arrays, as_data, hold_out, is_labelled
-from .data.decode import decode
 from .data.preprocess import Preprocess
 from .errors import ConfigError, ShapeError, UnknownNameError
 from .fields import to_json
 from .functional import Handle, Symbol, collect, inline, recall, set_all
 from .graph import Graph, Shape, keras_order
+from .prediction import Labelling
 from .store import native
 from .train import loop, rates
 from .train.callbacks import Lines, as_list, to_file
@@ -47,17 +47,7 @@ def Input(shape: Shape, name: str | None = None) -> Symbol:
     return recall(Handle(layer, ()), (), layer.output_shape())
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What `classify` says of one image: the most probable label, and `top`, the first k as (label, probability)."""
-
-    path: str
-    label: str
-    probability: float
-    top: tuple[tuple[str, float], ...]
-
-
-class Model(Transfer):
+class Model(Transfer, Labelling):
     """A network between input symbols and output symbols.
 
     inputs, outputs: one symbol or a list of them. seed: the weights are drawn from it (default: a new one each time; see
@@ -93,6 +83,8 @@ class Model(Transfer):
         self.network = Network(graph, handles)
         self._session: Session | None = None  # those were of another graph
         self._compiled: dict[str, Any] | None = None
+        self._task: str | None = None  # of the data that it learned from
+        self._thresholds: tuple[float, ...] | None = None
 
     def __repr__(self):
         return f"<{type(self).__name__} {self.name or ''} of {len(self.handles)} layers, {self.count_params():,} parameters>"
@@ -359,7 +351,13 @@ class Model(Transfer):
             units = self._outputs[0].shape[-1]
             if len(self._outputs) == 1 and units != len(classes) and not (units == 1 and len(classes) == 2):
                 raise ShapeError(f"the data has {len(classes)} classes ({', '.join(classes)}), but the model's last layer gives {units} values")
-            self.classes = tuple(classes)
+            task = getattr(data, "task", None)
+            if task == "multi_label" and self.link == "softmax":
+                raise ConfigError(f"images of {', '.join(classes)} have several labels or none, but the model's loss goes with one label an image: "
+                                  "compile it with loss='binary_cross_entropy', without a softmax at its end")  # fmt: skip
+            if self.classes != tuple(classes):
+                self._thresholds = None
+            self.classes, self._task = tuple(classes), task
         if preprocess is not None:
             self.preprocess = preprocess
 
@@ -397,40 +395,6 @@ class Model(Transfer):
         """Outputs of one batch."""
         return self.predict(x, batch_size=max(1, len(x)))
 
-    def probabilities(self, output: np.ndarray) -> np.ndarray:
-        """The model's output as probabilities: where it ends in no softmax or sigmoid, the loss' own is applied."""
-        if self.network.links[0] or self._session is None or self._session.losses[0] is None or not self._session.losses[0].link:
-            return output
-        return self._session.losses[0].activate(output)
-
-    def classify(self, paths: Any, top: int = 5, batch_size: int = 32) -> list[Prediction]:
-        """Predictions for image files: decoded, resized and normalized as in training.
-
-        paths: files or open images' paths, in order. Raises DataError naming the first file that is no image.
-        """
-        paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
-        if self.preprocess is None:
-            raise ConfigError("the model carries no preprocessing: train it on nn.image_folder(…), or set model.preprocess = nn.Preprocess(size=(h, w), …)")
-        if self.network.links[0] is None and self._session is None:
-            raise ConfigError("the model's outputs are logits and it is not compiled: compile it with its loss, so that classify knows softmax from sigmoid")
-        predictions: list[Prediction] = []
-        for at in range(0, len(paths), batch_size):
-            chunk = paths[at : at + batch_size]
-            pixels = np.stack([decode(p, self.preprocess) for p in chunk])
-            scores = self.probabilities(self.predict(self.preprocess.apply(pixels), batch_size))
-            predictions.extend(self._prediction(p, row, top) for p, row in zip(chunk, scores, strict=True))
-        return predictions
-
-    def _prediction(self, path: Any, scores: np.ndarray, top: int) -> Prediction:
-        if scores.ndim != 1:
-            raise ConfigError(f"classify needs one row of scores an image; the model's output has shape {scores.shape}")
-        if len(scores) == 1 and self.classes and len(self.classes) == 2:
-            scores = np.array([1 - scores[0], scores[0]])
-        names = self.classes or tuple(str(i) for i in range(len(scores)))
-        best = np.argsort(-scores, kind="stable")[: max(1, top)]
-        ranked = tuple((names[i], float(scores[i])) for i in best)
-        return Prediction(str(path), *ranked[0], ranked)
-
     # ---- files
 
     def save(self, path: str | Path, *, checkpoint: bool = False, loop: dict | None = None) -> None:
@@ -438,7 +402,6 @@ class Model(Transfer):
         session = self._session
         slots, places = session.export() if session and checkpoint else ({}, [])
         states, arrays = to_file(self.callback_states if checkpoint else {})
-        link = self.network.links[0] or (session.losses[0].link if session and session.losses[0] else None)
         native.write(
             path,
             native.ModelFile(
@@ -447,14 +410,19 @@ class Model(Transfer):
                 trainable={owner: h.trainable for owner, h in self.handles.items()},
                 preprocess=self.preprocess.to_json() if self.preprocess else None,
                 classes=self.classes,
-                task={"softmax": "single_label", "sigmoid": "multi_label"}.get(link),
+                task=self.task,
                 compiled=self._compiled,
-                extra=({"name": self.name} if self.name else {}) | ({"splits": list(self.splits)} if self.splits else {}),
+                extra=self._extra(),
                 choices=self.network.suggestions | self.network.choices or None,
                 optimizer=slots | arrays or None,
                 loop=session.counts() | {"places": places, "callbacks": states, **(loop or {})} if session and checkpoint else None,
             ),
         )
+
+    def _extra(self) -> dict[str, Any]:
+        """What a file keeps beside: only what there is."""
+        facts = {"name": self.name, "splits": list(self.splits), "thresholds": list(self._thresholds or ())}
+        return {name: value for name, value in facts.items() if value}
 
     def summary(self, plan: bool = False) -> Any:
         """Print and return a table of layers, shapes, parameters, multiply-adds and memory; plan=True adds the launches."""

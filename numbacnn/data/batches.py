@@ -18,6 +18,7 @@ from .decode import check, decode
 from .folder import Images, find_evaluation, find_splits
 from .preprocess import Preprocess
 from .split import split
+from .tagged import tagged_evaluation, tagged_splits
 from .workers import workers
 
 MEMORY = 1 << 30  # bytes of decoded images that are kept
@@ -27,6 +28,8 @@ AHEAD = 2  # batches that are decoded before they are asked for
 
 class Dataset:
     """Labelled image files as batches (x, y): x float32 (N, height, width, channels), the network's input; y int64 (N,), numbers of classes.
+
+    Where images may have several labels (`task` is "multi_label"), y is float32 (N, classes), 1 for each label that an image has, else 0.
 
     classes     names of the classes, in the order of the labels
     preprocess  how files become x
@@ -56,7 +59,7 @@ class Dataset:
         self.classes, self.preprocess, self.batch_size = images.classes, preprocess, batch_size
         self.augment, self.shuffle, self.seed = augmentation(augment), shuffle, seed
         self.skipped = list(skipped)
-        self._paths, self._labels = images.paths, np.array(images.labels, np.int64)
+        self._paths, self._labels = images.paths, images.targets()
         self._usable = np.ones(len(self._paths), bool)
         self._pixels = np.empty((len(self._paths), *preprocess.shape), np.uint8) if self.bytes <= memory else None
         self._decoded = np.zeros(len(self._paths), bool)
@@ -69,8 +72,13 @@ class Dataset:
 
     @property
     def labels(self) -> np.ndarray:
-        """The number of the class of each of `paths`."""
+        """y of each of `paths`."""
         return self._labels[self._usable]
+
+    @property
+    def task(self) -> str:
+        """single_label: one label an image; multi_label: any number of labels."""
+        return "single_label" if self._labels.ndim == 1 else "multi_label"
 
     @property
     def images(self) -> int:
@@ -236,8 +244,9 @@ def image_folder(
     color: str = "rgb",
     preprocess: Preprocess | None = None,
     memory: int = MEMORY,
+    labels: str | os.PathLike | None = None,
 ) -> tuple[Dataset, Dataset | None]:
-    """(train, valid) from a folder that holds a folder a class, or train/ and valid/ (val, validation) of those.
+    """(train, valid) from a folder that holds a folder a class, or train/ and valid/ (val, validation) of those; or from a table of labels.
 
     size        height and width of x; images are stretched to it
     valid       fraction of each class that is kept for validation, split by content and seed; without meaning where the folder
@@ -246,6 +255,9 @@ def image_folder(
     color       "rgb" or "gray"
     preprocess  what a model that exists already wants, in place of size and color
     memory      bytes of decoded images that are kept
+    labels      a CSV file, here or in the folder, with the columns file (below the folder) and labels (any number, separated by ";"),
+                and perhaps is_valid (True or False) for the split: then only it says what is an image of what (`data/labels.py`),
+                and y is float32 (N, labels), 1 or 0
 
     Raises DataError (an empty folder, one class, a class without readable images, …), ConfigError, UnknownNameError.
     """
@@ -253,12 +265,11 @@ def image_folder(
         raise ConfigError(f"valid={valid!r} must be at least 0 and below 1: the fraction of images that is kept for validation")
     preprocess = preprocess or Preprocess(size, color)
     chosen = augmentation(augment)
-    all_train, all_valid = find_splits(path)
+    all_train, all_valid = find_splits(path) if labels is None else tagged_splits(path, labels)
     train, skipped = _readable(all_train)
-    if empty := [c for i, c in enumerate(train.classes) if i not in train.labels]:
-        labels = dict(zip(all_train.paths, all_train.labels, strict=True))
-        bad, reason = next((p, r) for p, r in skipped if labels.get(p) == train.classes.index(empty[0]))
-        raise DataError(f"class {empty[0]!r} has no image that can be read, for example {bad}: {reason}")
+    if empty := sorted(set(range(len(train.classes))) - train.numbers()):
+        bad = all_train.having(empty[0])[0]
+        raise DataError(f"class {train.classes[empty[0]]!r} has no image that can be read, for example {bad}: {dict(skipped)[bad]}")
     held, held_skipped = (None, []) if all_valid is None else _readable(all_valid)
     if held is None and valid:
         kept, chosen_for_valid = split(train.paths, train.labels, valid, seed)
@@ -270,12 +281,15 @@ def image_folder(
     return first, Dataset(held, preprocess, batch_size, None, False, seed, left, held_skipped)
 
 
-def evaluation_folder(path: str | os.PathLike, classes: Sequence[str], preprocess: Preprocess, batch_size: int = 32) -> Dataset:
+def evaluation_folder(
+    path: str | os.PathLike, classes: Sequence[str], preprocess: Preprocess, batch_size: int = 32, labels: str | os.PathLike | None = None
+) -> Dataset:
     """The images to evaluate a model on, neither shuffled nor augmented: of test/ if the folder has one, else of valid/, else of its class folders.
 
-    Raises DataError: no such folder, no readable image, folders that are none of `classes`.
+    labels: a table as for `image_folder`; then the images for validation if it says which those are, else all.
+    Raises DataError: no such folder, no readable image, folders or labels that are none of `classes`.
     """
-    images, skipped = _readable(find_evaluation(path, classes))
+    images, skipped = _readable(find_evaluation(path, classes) if labels is None else tagged_evaluation(path, labels, classes))
     return Dataset(images, preprocess, batch_size, skipped=skipped)
 
 

@@ -2,8 +2,11 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
+
+import numpy as np
 
 from ..errors import DataError, UnknownNameError
 
@@ -22,9 +25,21 @@ class Images:
     labels: list[int] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
 
-    def select(self, indices: Sequence[int]) -> "Images":
+    def select(self, indices: Sequence[int]) -> Self:
         """Those at `indices`, with all classes."""
-        return Images(self.classes, [self.paths[i] for i in indices], [self.labels[i] for i in indices])
+        return replace(self, paths=[self.paths[i] for i in indices], labels=[self.labels[i] for i in indices], others=[])
+
+    def numbers(self) -> set[int]:
+        """Of the classes that there is an image of."""
+        return set(self.labels)
+
+    def having(self, number: int) -> list[Path]:
+        """The images of one class."""
+        return [path for path, label in zip(self.paths, self.labels, strict=True) if label == number]
+
+    def targets(self) -> np.ndarray:
+        """int64 (N,): what a network learns, the number of each image's class."""
+        return np.array(self.labels, np.int64)
 
 
 def find_splits(folder: str | os.PathLike) -> tuple[Images, Images | None]:

@@ -9,10 +9,11 @@ from ..errors import ConfigError, DataError
 from .workers import workers
 
 HEAD = 64 * 1024
+NONE = -1  # counts as the label of images that may have several and have none
 
 
-def split(paths: Sequence[Path], labels: Sequence[int], fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """Indices (train, valid), each ascending; `fraction` of every class goes to valid.
+def split(paths: Sequence[Path], labels: Sequence[int | tuple[int, ...]], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Indices (train, valid), each ascending; `fraction` of every class goes to valid. labels: each file's class, or a tuple of any number of them.
 
     Files of equal content (twins), filed under one class or several, stay on one side. A class with at least two different images has
     one on each side, unless twins filed under several classes contradict that. Depends on contents and seed only.
@@ -26,8 +27,10 @@ def split(paths: Sequence[Path], labels: Sequence[int], fraction: float, seed: i
     for index, content in enumerate(contents(paths)):
         twins[content].append(index)
     order = sorted(twins, key=lambda content: hashlib.blake2b(f"{seed}:{content}".encode()).digest())
-    groups = [Counter(labels[i] for i in twins[content]) for content in order]
-    valid = _choose(groups, fraction)
+    several = any(isinstance(label, tuple) for label in labels)
+    own = [label or (NONE,) for label in labels] if several else [(label,) for label in labels]
+    groups = [Counter(c for i in twins[content] for c in own[i]) for content in order]
+    valid = _choose(groups, fraction, several)
     if not any(valid):
         raise DataError("no class has two different images, so none can be kept for validation: add images, or set valid=0")
     chosen = {i for content, taken in zip(order, valid, strict=True) if taken for i in twins[content]}
@@ -57,17 +60,23 @@ def _whole(path: Path) -> str:
         return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
-def _choose(groups: list[Counter], fraction: float) -> list[bool]:
-    """Which groups of twins go to valid: each one in turn if that brings the classes' counts closer to their targets."""
+def _choose(groups: list[Counter], fraction: float, several: bool = False) -> list[bool]:
+    """Which groups of twins go to valid: each one in turn if that brings the classes' counts closer to their targets.
+
+    several: images have several labels each; then the rarest one decides, groups with rare labels come first, and the others fill up
+    what those leave (Sechidis, Tsoumakas and Vlahavas, On the stratification of multi-label data, 2011).
+    """
     totals: Counter = sum(groups, Counter())
     distinct = Counter(c for group in groups for c in group)
     target = {c: min(max(round(fraction * n), 1), n - 1) if distinct[c] > 1 else 0 for c, n in totals.items()}
     count = dict.fromkeys(totals, 0)
-    valid = []
-    for group in groups:
-        gain = sum(abs(target[c] - count[c]) - abs(target[c] - count[c] - n) for c, n in group.items())
-        valid.append(gain > 0 and all(distinct[c] > 1 for c in group))  # a class's only image is for training
-        if valid[-1]:
+    valid = [False] * len(groups)
+    rarest = [min((totals[c], c) for c in group) for group in groups] if several else []
+    for i in sorted(range(len(groups)), key=rarest.__getitem__) if several else range(len(groups)):
+        group = groups[i]
+        gain = sum(abs(target[c] - count[c]) - abs(target[c] - count[c] - group[c]) for c in ([rarest[i][1]] if several else group))
+        valid[i] = gain > 0 and all(distinct[c] > 1 for c in group)  # a class's only image is for training
+        if valid[i]:
             for c, n in group.items():
                 count[c] += n
     for side in (True, False):  # train last, so that a contradiction costs validation images

@@ -1,7 +1,7 @@
-"""The contract of a metric: additive sums for each batch, and one number from all of them."""
+"""The contract of a metric: what one batch says, what batches say together, and one number from all of them."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -15,9 +15,14 @@ class Metric:
     target and prediction are dense, (N, C) or (N, H, W, C) (then every position counts): probabilities or values.
     weight (N,) is what each sample counts. link says what the probabilities are: "softmax", one right class; "sigmoid",
     independent labels; None, plain values, where several columns are taken as one right class. A single column is always yes or no.
+
+    Most metrics follow from sums: then `count` and `result` are all there is. One that needs more (the order of all scores, say)
+    overrides `add`, and is measured by evaluation only, not while training goes on (`in_training`): between two batches its result
+    must cost nothing, and what it has gathered must fit into the checkpoint of an interrupted epoch.
     """
 
     label: ClassVar[str] = ""
+    in_training: ClassVar[bool] = True  # False: no train_<name> column
 
     @property
     def name(self) -> str:
@@ -28,8 +33,12 @@ class Metric:
         """float64 sums over one batch; those of all batches are added up."""
         raise NotImplementedError(f"{type(self).__name__} has no count")
 
-    def result(self, sums: np.ndarray) -> float:
-        """The metric from the sums over all batches."""
+    def add(self, sums: Any, counted: np.ndarray) -> Any:
+        """What the batches so far (None: there were none) and one more say together, without changing `sums`."""
+        return counted if sums is None else sums + counted
+
+    def result(self, sums: Any) -> float:
+        """The metric from what `add` made of all batches."""
         raise NotImplementedError(f"{type(self).__name__} has no result")
 
 
@@ -87,7 +96,11 @@ class Confusion(Metric):
         """(numerator, denominator) for each class."""
         raise NotImplementedError(f"{type(self).__name__} has no ratio")
 
+    def each(self, sums: np.ndarray) -> np.ndarray:
+        """(C,): the metric of each class by itself."""
+        above, below = self.ratio(*np.asarray(sums, np.float64))
+        return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+
     def result(self, sums: np.ndarray) -> float:
         sums = np.asarray(sums, np.float64)
-        above, below = self.ratio(*(sums.sum(1, keepdims=True) if self.average == "micro" else sums))
-        return float(np.divide(above, below, out=np.zeros_like(above), where=below > 0).mean())
+        return float(self.each(sums.sum(1, keepdims=True) if self.average == "micro" else sums).mean())

@@ -164,4 +164,5 @@ def evaluate(session: Session, data: Any) -> dict[str, float]:
     totals = Totals()
     for item in data.epoch(0):
         session.evaluate(item, totals)
+    session.evaluated = totals
     return session.logs(totals)

@@ -21,7 +21,7 @@ class Totals:
     samples: int = 0
     loss: float = 0.0
     losses: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    counts: dict[str, np.ndarray] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)  # name of a metric -> what it has added up
 
     def to_json(self) -> dict:
         return {
@@ -57,6 +57,7 @@ class Session:
         self.step, self.seed = 0, 0  # batches trained on: with the seed, what random numbers depend on
         self.updates = 0  # of the weights, since the optimizer's state was empty
         self.waiting = 0  # samples whose gradients wait for an update
+        self.evaluated: Totals | None = None  # the last evaluation's
         self.flat: Flat | None = None
         self.saved: dict[tuple[str, str], np.ndarray] = {}  # (slot, path of the weight) -> state of weights that are not trained now
         self.names = [self._names(i, own) for i, own in enumerate(metrics)]
@@ -90,7 +91,7 @@ class Session:
             together = self.waiting + len(xs[0])
             gather = None if waits is None else (len(xs[0]), float(self.waiting > 0), 0.0 if waits else 1 / together)
             result = plan.run(xs, targets, shares, (self.seed, self.step), rates, gather)
-            if not self._add(totals, result, targets, weights, shares):
+            if not self._add(totals, result, targets, shares, training=True):
                 return functools.partial(diagnose, self, self.network, xs, targets, shares)
             self.step += 1
             self.waiting = together if waits else 0
@@ -135,7 +136,7 @@ class Session:
             plan = self.network.plan("evaluate", xs, losses=self.losses)
             shares = self._shares(weights)
             result = plan.run(xs, targets, shares)
-            self._add(totals, result, targets, weights, shares)
+            self._add(totals, result, targets, shares)
             return result
 
     def prepare(self) -> None:
@@ -239,7 +240,7 @@ class Session:
 
     # ---- sums
 
-    def _add(self, totals: Totals, result: Any, targets: list, weights: list, shares: list) -> bool:
+    def _add(self, totals: Totals, result: Any, targets: list, shares: list, training: bool = False) -> bool:
         """Add a batch's result to the sums; whether its loss is finite."""
         n = len(result.outputs[0])
         each = np.array([0.0 if loss is None else float((loss.astype(np.float64) * s).sum()) for loss, s in zip(result.losses, shares, strict=True)])
@@ -253,8 +254,10 @@ class Session:
             loss_of, link = self.losses[i], self.network.links[i]
             prediction = output if link or not loss_of.link else loss_of.activate(output)
             for metric, key in zip(self.metrics[i], self.names[i], strict=True):
+                if training and not metric.in_training:
+                    continue
                 counted = metric.count(target, prediction, np.ones(len(target)), loss_of.link or link)  # unweighted, as in Keras
-                totals.counts[key] = totals.counts.get(key, 0) + counted
+                totals.counts[key] = metric.add(totals.counts.get(key), counted)
         return bool(np.isfinite(loss))
 
     def _names(self, output: int, metrics: list) -> list[str]:
@@ -264,6 +267,11 @@ class Session:
             base = metric.name if len(outputs) == 1 else f"{outputs[output]}_{metric.name}"
             names.append(next(n for i in range(len(metrics)) if (n := f"{base}_{i}" if i else base) not in names))
         return names
+
+    def measured(self, training: bool = False) -> list[str]:
+        """Names of the metrics that training or evaluation gives, without prefix. The first one of all tells which epoch is the best."""
+        pairs = [pair for metrics, names in zip(self.metrics, self.names, strict=True) for pair in zip(metrics, names, strict=True)]
+        return [name for metric, name in pairs if metric.in_training or not training]
 
     def logs(self, totals: Totals) -> dict[str, float]:
         """Loss and metrics of the batches summed so far."""

@@ -1,12 +1,17 @@
 """Every registered metric against scikit-learn, in batches, weighted; and the corners."""
 
+import functools
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn import metrics as judge
 
 from numbacnn import registry
 from numbacnn.errors import ConfigError
 from numbacnn.metrics.accuracy import Accuracy
+from numbacnn.metrics.average_precision import AveragePrecision, average_precision
 from numbacnn.metrics.f1 import F1
 from numbacnn.metrics.precision import Precision
 from numbacnn.metrics.recall import Recall
@@ -16,10 +21,10 @@ CONFUSIONS = [(Precision, judge.precision_score), (Recall, judge.recall_score), 
 
 
 def measure(metric, target, prediction, weight, link, batch=7):
-    """As training does: sums of batches, added up."""
+    """As evaluation does: what batches say, added up."""
     sums = [metric.count(target[i : i + batch], prediction[i : i + batch], weight[i : i + batch], link) for i in range(0, len(target), batch)]
     assert all(s.dtype == np.float64 for s in sums)
-    value = metric.result(sum(sums))
+    value = metric.result(functools.reduce(metric.add, sums, None))
     assert isinstance(value, float)
     return value
 
@@ -77,6 +82,45 @@ def test_accuracy():
     assert measure(Accuracy(0.7), t[:, :1], p[:, :1], np.ones(len(t)), None) == pytest.approx(want, abs=1e-12)
 
 
+@pytest.mark.parametrize("average", ["macro", "micro"])
+def test_average_precision(average):
+    for t, p, w in (single_label()[1:], multi_label()):
+        present = (t > 0).any(0)  # scikit-learn warns of the others, which count 0
+        assert not present.all()
+        p = p.round(1)  # ties
+        for weight in (np.ones(len(w)), w):
+            want = judge.average_precision_score(t[:, present], p[:, present], average=None, sample_weight=weight)
+            each = np.zeros(len(present))
+            each[present] = want
+            metric = AveragePrecision(average)
+            parts = [metric.count(t[i : i + 9], p[i : i + 9], weight[i : i + 9], "sigmoid") for i in range(0, len(t), 9)]
+            np.testing.assert_allclose(metric.each(functools.reduce(metric.add, parts, None)), each, atol=1e-12)
+            want = each.mean() if average == "macro" else judge.average_precision_score(t, p, average="micro", sample_weight=weight)
+            assert measure(metric, t, p, weight, "sigmoid") == pytest.approx(want, abs=1e-12)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=30).filter(lambda s: any(t and w for t, _, w in s)))
+def test_average_precision_with_ties_and_weights_of_zero(samples):
+    true, scores, weight = np.array(samples, float).T
+    want = judge.average_precision_score(true, scores, sample_weight=weight)
+    assert average_precision(true, scores, weight) == pytest.approx(want, abs=1e-12)
+
+
+def test_what_was_added_up_is_not_changed_by_adding():
+    metric, (t, p, w) = AveragePrecision(), multi_label()
+    one = metric.add(None, metric.count(t[:5], p[:5], w[:5], "sigmoid"))
+    value = metric.result(one)
+    metric.add(one, metric.count(t[5:], p[5:], w[5:], "sigmoid"))
+    assert metric.result(one) == value
+
+
+def test_each_class_by_itself():
+    t, p, w = multi_label()
+    for metric, oracle in CONFUSIONS:
+        want = oracle(t, p > 0.5, average=None, sample_weight=w, zero_division=0)
+        np.testing.assert_allclose(metric().each(metric().count(t, p, w, "sigmoid")), want, atol=1e-12)
+
+
 @pytest.mark.parametrize("k", [1, 2, 3, 5, 6, 9])
 def test_top_k(k):
     labels, t, p, w = single_label()
@@ -99,21 +143,28 @@ def test_positions_of_images_count_like_samples(link):
     rng = np.random.default_rng(2)
     t = np.eye(4)[rng.integers(4, size=(5, 2, 3))]
     p, w = rng.dirichlet(np.ones(4), size=(5, 2, 3)), rng.uniform(size=5)
-    for metric in (Accuracy(), TopK(2), Precision(), Recall(average="micro"), F1()):
+    for metric in (Accuracy(), TopK(2), Precision(), Recall(average="micro"), F1(), AveragePrecision()):
         flat = measure(metric, t.reshape(-1, 4), p.reshape(-1, 4), np.repeat(w, 6), link)
         assert measure(metric, t, p, w, link, batch=2) == pytest.approx(flat, abs=1e-12)
 
 
 def test_nothing_seen_is_zero():
     nothing = np.zeros((0, 3))
-    for metric in (Accuracy(), TopK(), Precision(), Recall(), F1(average="micro")):
+    for metric in (Accuracy(), TopK(), Precision(), Recall(), F1(average="micro"), AveragePrecision(), AveragePrecision("micro")):
         assert measure(metric, np.eye(3), np.eye(3), np.zeros(3), "softmax") == 0
-        assert metric.result(metric.count(nothing, nothing, np.zeros(0), "softmax")) == 0
+        assert metric.result(metric.add(None, metric.count(nothing, nothing, np.zeros(0), "softmax"))) == 0
 
 
 def test_names_and_bad_options():
-    assert {registry.metrics[n]().name for n in registry.metrics} == {"accuracy", "top_5", "precision", "recall", "f1"}
+    assert {registry.metrics[n]().name for n in registry.metrics} == {"accuracy", "top_5", "precision", "recall", "f1", "average_precision"}
     assert TopK(3).name == "top_3"
-    for make in (lambda: TopK(0), lambda: TopK(2.5), lambda: Precision(1.5), lambda: Accuracy(-1), lambda: F1(average="weighted")):
+    for make in (
+        lambda: TopK(0),
+        lambda: TopK(2.5),
+        lambda: Precision(1.5),
+        lambda: Accuracy(-1),
+        lambda: F1(average="weighted"),
+        lambda: AveragePrecision("weighted"),
+    ):
         with pytest.raises(ConfigError):
             make()
