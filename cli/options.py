@@ -104,3 +104,8 @@ def show_size(size: tuple[int, int]) -> str:
 def plain(path: object) -> str:
     """A path that any terminal can show: bytes that are no UTF-8 are replaced."""
     return str(path).encode("utf-8", "replace").decode("utf-8")
+
+
+def known_models() -> str:
+    """The registered architectures, for help texts."""
+    return ", ".join(registry.models)

@@ -10,13 +10,16 @@ from .fields import build as build_fields
 from .functional import Handle, Symbol, recall
 from .graph import Shape
 from .model import Input, Model
+from .models.architecture import as_architecture
 from .store import native
 
 
 def build(name: str, input_shape: Shape = (224, 224, 3), classes: int = 1000, seed: int | None = None, **options: Any) -> Model:
     """A registered model: nn.build("resnet18", input_shape=(224, 224, 3), classes=1000). Its outputs are logits."""
-    source = Input(tuple(input_shape))
-    return Model(source, registry.models[name](source, classes, **options), registry.models.resolve(name), seed)
+    source, architecture = Input(tuple(input_shape)), as_architecture(registry.models[name])
+    model = Model(source, architecture(source, classes, **options), registry.models.resolve(name), seed)
+    model.splits = architecture.splits_in(model.handles)
+    return model
 
 
 def load(path: str | Path) -> Model:
