@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from numbacnn.errors import DataError
+from numbacnn import registry
+from numbacnn.errors import ConfigError, DataError
 
-from .options import NOT_FINITE, plain
+from .options import NOT_FINITE, FileOrModel, plain
 
 if TYPE_CHECKING:
     from numbacnn.model import Model
@@ -19,24 +20,36 @@ BATCH = 32
 
 
 @click.command(short_help="Name what is on pictures.")
-@click.argument("model", type=click.Path(exists=True, path_type=Path))
+@click.argument("model", type=FileOrModel(), metavar="MODEL")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
 @click.option("--top", type=click.IntRange(min=1), default=3, metavar="K", help="How many labels are given for each picture, the most probable first.")
 @click.option("--json", "as_json", is_flag=True, help='A line for each picture: {"path", "label", "probability", "top"}, or {"path", "error"}.')
 @click.pass_context
-def predict(ctx: click.Context, model: Path, paths: tuple[Path, ...], top: int, as_json: bool) -> None:
-    """Name what is on pictures with MODEL, a model file or the RUN folder of numbacnn fit.
+def predict(ctx: click.Context, model: str | Path, paths: tuple[Path, ...], top: int, as_json: bool) -> None:
+    """Name what is on pictures with MODEL: a model file, the RUN folder of numbacnn fit, or the name of a model that has published
+    weights, such as efficientnet_lite0, which knows the 1,000 classes of ImageNet without any training.
 
     PATH is a picture, or a folder, in which pictures are searched at any depth. The exit status is 1 if a picture could not be
     read; all others are done nevertheless.
     """
     import numbacnn as nn
 
-    loaded = nn.load(model)
+    loaded = nn.load(model) if isinstance(model, Path) else _pretrained(model)
     top = min(top, len(loaded.classes)) if loaded.classes else top
     results = classified(loaded, paths, top)
     failed = _print_lines(results) if as_json else _print_table(results)
     ctx.exit(1 if failed else 0)
+
+
+def _pretrained(name: str) -> "Model":
+    """A registered model with its published weights."""
+    from numbacnn.models.architecture import as_architecture
+    from numbacnn.zoo import pretrained, with_weights
+
+    if "imagenet" not in as_architecture(registry.models[name]).weights:
+        train = f"numbacnn fit FOLDER --model {name} --out RUN, then numbacnn predict RUN"
+        raise ConfigError(f"there are no published weights for {name}, so it must be trained first: {train}; there are for {', '.join(with_weights())}")
+    return pretrained(name)
 
 
 def classified(model: "Model", paths: tuple[Path, ...], top: int) -> Iterator[tuple[Path, Any]]:

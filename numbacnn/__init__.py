@@ -17,6 +17,7 @@ _NAMES = {
     "Prediction": "model",
     "build": "loading",
     "load": "loading",
+    "pretrained": "zoo",
     "set_random_seed": "model",
     "image_folder": "data.batches",
     "Dataset": "data.batches",
