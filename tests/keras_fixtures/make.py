@@ -199,7 +199,7 @@ def outputs_of(model, xs):
     given = xs[0] if len(xs) == 1 else xs
     if isinstance(getattr(model, "_inputs_struct", None), dict):
         given = {"in": xs[0]}
-    found = model.predict(given, verbose=0)
+    found = model(given, training=False)  # not predict: its compiled function keeps what Normalization derived from earlier weights
     return [np.asarray(y, np.float32) for y in (found if isinstance(found, (list, tuple)) else [found])]
 
 
