@@ -17,6 +17,8 @@ _NAMES = {
     "Prediction": "model",
     "build": "loading",
     "load": "loading",
+    "describe": "store.describe",
+    "Description": "store.describe",
     "set_random_seed": "model",
     "image_folder": "data.batches",
     "Dataset": "data.batches",
