@@ -1,7 +1,7 @@
 """The model zoo: models with weights that somebody trained, `nn.pretrained("efficientnet_lite0")`."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,15 @@ import numpy as np
 from . import registry
 from .data.preprocess import Preprocess
 from .errors import ConfigError, FileError
-from .functional import Handle
-from .graph import Shape
+from .graph import Shape, keras_order
 from .loading import build
 from .model import Input, Model
 from .models.architecture import Architecture, as_architecture, graph_of
 from .models.imagenet import COUNT, imagenet_classes
 from .models.published import published
 from .store import native
-from .store.safe import SafeFile
+from .store import weights as stored_weights
+from .store.recognize import Format, recognize
 
 SHOWN = 1000  # weights that do not fit and are named: a strange file must not fill the screen for ever
 
@@ -51,10 +51,11 @@ def pretrained(
     shape = _shape(known, architecture, file, input_shape)
     units = count or (file.graph.shapes()[file.graph.outputs[0]][-1] if file else COUNT)
     model = build(known, shape, units, seed, **options)
+    fresh = () if count is None else (head(model),)
     if file is not None:
-        put(model, file.weights, f"the weights {weights!r}" if path is None else f"{path}", None if count is None else head(model))
+        put(model, file.weights, f"the weights {weights!r}" if path is None else f"{path}", fresh)
     elif path is not None:
-        _load(model, path, count is not None, options)
+        _load(model, path, architecture.pool, fresh)
     if count is None:
         names = file.classes if file else imagenet_classes() if units == COUNT else None
     model.classes = names
@@ -70,27 +71,27 @@ def with_weights(name: str = "imagenet") -> list[str]:
     return [n for n in built_in if name in as_architecture(registry.models[n]).weights]
 
 
-def head(model: Model) -> Handle:
-    """The last layer with weights: what gives the classes."""
-    return next(h for h in reversed(model.layers) if h.specs)
+def head(model: Model) -> str:
+    """Name of the last layer with weights: what gives the classes."""
+    return next(owner for owner in reversed(keras_order(model.graph)) if model.handles[owner].specs)
 
 
-def put(model: Model, weights: dict[str, np.ndarray], what: str, fresh: Handle | None = None) -> None:
-    """Copy weights, {"layer/weight": array}, into a model whose names they have, all of them or none; `fresh` is a layer that stays as it is.
+def put(model: Model, weights: dict[str, np.ndarray], what: str, fresh: Collection[str] = ()) -> None:
+    """Copy weights, {"layer/weight": array}, into a model whose names they have, all of them or none; layers in `fresh` stay as they are.
 
     Raises FileError, which begins with `what`, naming every weight that is missing, not the model's or of another shape.
     """
-    own = {f"{owner}/{name}": (handle, name) for owner, handle in model.handles.items() if handle is not fresh for name in handle.specs}
+    own = {f"{owner}/{name}": (handle, name) for owner, handle in model.handles.items() if owner not in fresh for name in handle.specs}
     shapes = {path: tuple(handle.specs[name].shape) for path, (handle, name) in own.items()}
-    left = f"{fresh.name}/" if fresh else None
-    wrong = [f"{p} is missing" for p in own if p not in weights]
-    wrong += [f"{p} is {tuple(weights[p].shape)}, not {s}" for p, s in shapes.items() if p in weights and tuple(weights[p].shape) != s]
-    wrong += [f"{p} is no weight of the model" for p in weights if p not in own and not (left and p.startswith(left))]
+    given = {path: array for path, array in weights.items() if path.rpartition("/")[0] not in fresh}
+    wrong = [f"{p} is missing" for p in own if p not in given]
+    wrong += [f"{p} is {tuple(given[p].shape)}, not {s}" for p, s in shapes.items() if p in given and tuple(given[p].shape) != s]
+    wrong += [f"{p} is no weight of the model" for p in given if p not in own]
     if wrong:
         more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise FileError(f"{what}: not all weights fit model {model.name!r}, nothing was changed: {'; '.join(wrong[:SHOWN])}{more}")
     for path, (handle, name) in own.items():
-        handle.put(name, weights[path])
+        handle.put(name, given[path])
 
 
 def _asked(classes: Any) -> tuple[int | None, tuple[str, ...] | None]:
@@ -125,7 +126,7 @@ def _stored(name: str, architecture: Architecture, weights: Any) -> tuple[native
         path /= "model.h5"
     if not path.exists():
         raise ConfigError(_no_weights(name, architecture, weights))
-    return (native.read(path) if _is_ours(path) else None), path
+    return (native.read(path) if recognize(path) is Format.NUMBACNN else None), path
 
 
 def _no_weights(name: str, architecture: Architecture, weights: Any) -> str:
@@ -138,26 +139,15 @@ def _no_weights(name: str, architecture: Architecture, weights: Any) -> str:
     )
 
 
-def _load(model: Model, path: Path, fresh: bool, options: dict[str, Any]) -> None:
-    """Weights from a file of Keras' or PyTorch's; fresh: all but those of the last layer, which the file may have for the classes of ImageNet or lack."""
+def _load(model: Model, path: Path, pool: str, fresh: Collection[str]) -> None:
+    """Weights from a file of Keras' or PyTorch's. Where layers are to be fresh, the file may lack others behind the pooling, too: Keras' "notop" files do."""
     if not fresh:
         model.load_weights(path)
         return
-    last = head(model)
-    try:
-        Model(model.input, last.input, model.name).load_weights(path)  # shares its layers with the model
-    except FileError:
-        whole = build(model.name, model.input_shape[1:], COUNT, 0, **options)
-        whole.load_weights(path)
-        put(model, whole.network.weights(), f"{path}", last)
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        with SafeFile(path) as file:
-            return file.attribute("/", "format") == native.FORMAT
-    except FileError:  # no HDF5: a .keras archive, a PyTorch checkpoint, or damaged, which its reader will say
-        return False
+    found = stored_weights.load(path, model.graph, skip_mismatch=True).arrays
+    names = keras_order(model.graph)
+    behind = names[names.index(pool) + 1 :] if pool in names else []
+    put(model, found, f"{path}", {*fresh, *(n for n in behind if not any(p.rpartition("/")[0] == n for p in found))})
 
 
 def _shape(name: str, architecture: Architecture, file: native.ModelFile | None, given: Shape | None) -> Shape:

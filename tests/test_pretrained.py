@@ -11,6 +11,7 @@ import pytest
 import numbacnn as nn
 from numbacnn import registry
 from numbacnn.models import published as cache
+from numbacnn.models.architecture import architecture
 from numbacnn.models.efficientnet_lite0 import IMAGENET
 from numbacnn.models.imagenet import imagenet_classes
 from numbacnn.models.packaged import Packaged
@@ -260,3 +261,55 @@ def test_a_model_of_several_labels_stays_one(tmp_path):
     assert np.allclose(again.probabilities(np.zeros((1, 3), np.float32)), 0.5)
     single = nn.pretrained("small", 4, tmp_path / "labels.h5")
     assert np.allclose(single.probabilities(np.zeros((1, 4), np.float32)), 0.25)
+
+
+# ---- files of other programs
+
+
+def test_the_keras_file_gives_the_same_answers_in_every_way(lite0, keras_lite0):
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 224, 224, 3)).astype(np.float32)
+    expected = lite0.probabilities(lite0.predict(x))
+    whole = nn.load(keras_lite0).predict(x)
+    assert np.abs(whole - expected).max() < 1e-4 * expected.max()
+    model = nn.pretrained(LITE0, weights=keras_lite0)
+    assert same_weights(model, lite0)
+    assert model.classes == imagenet_classes() and model.preprocess == lite0.preprocess
+
+
+def test_a_checkpoint_of_pytorch(lite0, installed):
+    assert same_weights(nn.pretrained(LITE0, weights=installed), lite0)
+    headless = nn.pretrained(LITE0, 3, installed, seed=0)
+    trained = lite0.network.weights()
+    assert all(np.array_equal(w, trained[p]) for p, w in headless.network.weights().items() if not p.startswith("predictions/"))
+
+
+@pytest.mark.parametrize("format", ["weights_h5", "legacy_weights", "keras", "keras_h5"])
+def test_weights_of_keras(format, tmp_path):
+    original = nn.build("small", (16, 16, 3), 4, seed=7)
+    path = tmp_path / "file"
+    (original.save if format.startswith("keras") else original.save_weights)(path, format=format)
+    for classes in (4, 3):
+        model = nn.pretrained("small", classes, path, (16, 16, 3), seed=0)
+        weights = original.network.weights()
+        assert all(np.array_equal(w, weights[p]) for p, w in model.network.weights().items() if not p.startswith("predictions/"))
+        assert not np.array_equal(model.get_layer("predictions").weights["kernel"][:, :3], weights["predictions/kernel"][:, :3])
+    with pytest.raises(nn.FileError, match="predictions/kernel"):
+        nn.pretrained("small", weights=path, input_shape=(16, 16, 3))
+    with pytest.raises(nn.FileError, match="stage1a_conv/kernel"):
+        nn.pretrained("small", 3, path, (16, 16, 3), width=16)
+
+
+def test_a_file_without_the_top(tmp_path, monkeypatch):
+    @architecture(pool="flat")
+    def plain(x, classes):
+        x = nn.Flatten(name="flat")(nn.Conv2D(4, 3, name="conv")(x))
+        return nn.Dense(classes, name="predictions")(nn.Dense(5, name="fc")(x))
+
+    monkeypatch.setitem(registry.models._loaded, "small", plain)
+    original = nn.build("small", (6, 6, 3), 2, seed=1)
+    nn.Model(original.input, original.get_layer("conv").output).save_weights(tmp_path / "notop.h5", format="legacy_weights")
+    model = nn.pretrained("small", 2, tmp_path / "notop.h5", (6, 6, 3), seed=2)
+    assert np.array_equal(model.get_layer("conv").weights["kernel"], original.get_layer("conv").weights["kernel"])
+    assert not np.array_equal(model.get_layer("fc").weights["kernel"], original.get_layer("fc").weights["kernel"])
+    with pytest.raises(nn.FileError, match="fc/kernel"):
+        nn.pretrained("small", None, tmp_path / "notop.h5", (6, 6, 3))
