@@ -8,7 +8,7 @@ import click
 
 from numbacnn.errors import ConfigError
 
-from .options import ModelOrFile, OneOf, Size
+from .options import ModelOrFile, OneOf, Size, known_models
 
 OPTIONS = ("size", "color", "classes")
 
@@ -22,6 +22,7 @@ def model_argument(command: Callable) -> Callable:
         click.argument("model", type=ModelOrFile(), metavar="MODEL_OR_NAME"),
     ):
         command = add(command)
+    command.__doc__ = f"{command.__doc__}\n\n    Registered architectures: {known_models()}."
     return command
 
 

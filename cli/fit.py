@@ -15,7 +15,7 @@ from numbacnn.errors import ConfigError, NotFiniteError
 
 from . import out as runs
 from .job import Job, Preparation
-from .options import ModelOrFile, Number, OneOf, Registered, Size, plain, show_size
+from .options import ModelOrFile, Number, OneOf, Registered, Size, known_models, plain, show_size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +27,7 @@ SHOWN = 5  # skipped files that are named
 @click.command(short_help="Train an image classifier on a folder of pictures.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), metavar="RUN", show_default="runs/<folder>-<n>", help="Folder for the results.")
-@click.option("--model", type=ModelOrFile(), default="small", help="A registered architecture, or a model file to go on from.")
+@click.option("--model", type=ModelOrFile(), default="small", help=f"A registered architecture ({known_models()}), or a model file to go on from.")
 @click.option("--size", type=Size(), default="64", help="Height and width that pictures are resized to.")
 @click.option("--color", type=OneOf("color", "rgb", "gray"), default="rgb", help="Channels of the network's input.")
 @click.option("--epochs", type=click.IntRange(min=1), default=10, help="How often every picture is seen.")

@@ -59,6 +59,17 @@ class ModelOrFile(click.ParamType):
         raise UnknownNameError("model", value, registry.models)
 
 
+class FileOrModel(ModelOrFile):
+    """The other way round: a model file or RUN folder wins over a registered model's name."""
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return "FILE.h5|RUN|NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | Path:
+        path = Path(value)
+        return path if path.exists() else super().convert(value, param, ctx)
+
+
 class Size(click.ParamType):
     """`64` or `HxW`: (height, width) in pixels."""
 
@@ -104,3 +115,8 @@ def show_size(size: tuple[int, int]) -> str:
 def plain(path: object) -> str:
     """A path that any terminal can show: bytes that are no UTF-8 are replaced."""
     return str(path).encode("utf-8", "replace").decode("utf-8")
+
+
+def known_models() -> str:
+    """The registered architectures, for help texts."""
+    return ", ".join(registry.models)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from numbacnn import registry
 from numbacnn.errors import ConfigError, DataError
 
-from .options import NOT_FINITE, Number, plain
+from .options import NOT_FINITE, FileOrModel, Number, plain
 
 if TYPE_CHECKING:
     from numbacnn.model import Model
@@ -21,14 +22,15 @@ BATCH = 32
 
 
 @click.command(short_help="Name what is on pictures.")
-@click.argument("model", type=click.Path(exists=True, path_type=Path))
+@click.argument("model", type=FileOrModel(), metavar="MODEL")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
 @click.option("--top", type=click.IntRange(min=1), default=3, metavar="K", help="How many labels are given for each picture, the most probable first.")
 @click.option("--threshold", type=Number(0, 1, inclusive=True), metavar="P", help="For several labels a picture: give those that are more probable than P.")
 @click.option("--json", "as_json", is_flag=True, help='A line for each picture: {"path", "label", "probability", "top"}, or {"path", "error"}.')
 @click.pass_context
-def predict(ctx: click.Context, model: Path, paths: tuple[Path, ...], top: int, threshold: float | None, as_json: bool) -> None:
-    """Name what is on pictures with MODEL, a model file or the RUN folder of numbacnn fit.
+def predict(ctx: click.Context, model: str | Path, paths: tuple[Path, ...], top: int, threshold: float | None, as_json: bool) -> None:
+    """Name what is on pictures with MODEL: a model file, the RUN folder of numbacnn fit, or the name of a model that has published
+    weights, such as efficientnet_lite0, which knows the 1,000 classes of ImageNet without any training.
 
     A model that was trained with --labels gives each picture all labels above their thresholds, which its file holds, perhaps none
     (as JSON: {"path", "labels": [{"label", "probability"}]}); --top, where it is given, is the most of them.
@@ -38,7 +40,7 @@ def predict(ctx: click.Context, model: Path, paths: tuple[Path, ...], top: int, 
     """
     import numbacnn as nn
 
-    loaded = nn.load(model)
+    loaded = nn.load(model) if isinstance(model, Path) else _pretrained(model)
     several = loaded.task == "multi_label"
     if threshold is not None and not several:
         raise ConfigError(f"--threshold {threshold:g}: {plain(model)} gives each picture one label, the most probable; leave out --threshold")
@@ -49,6 +51,17 @@ def predict(ctx: click.Context, model: Path, paths: tuple[Path, ...], top: int, 
         results = classified(loaded, paths, min(top, len(loaded.classes)) if loaded.classes else top)
     failed = _print_lines(results) if as_json else _print_table(results, several)
     ctx.exit(1 if failed else 0)
+
+
+def _pretrained(name: str) -> "Model":
+    """A registered model with its published weights."""
+    from numbacnn.models.architecture import as_architecture
+    from numbacnn.zoo import pretrained, with_weights
+
+    if "imagenet" not in as_architecture(registry.models[name]).weights:
+        train = f"numbacnn fit FOLDER --model {name} --out RUN, then numbacnn predict RUN"
+        raise ConfigError(f"there are no published weights for {name}, so it must be trained first: {train}; there are for {', '.join(with_weights())}")
+    return pretrained(name)
 
 
 def _limited(results: Iterator[tuple[Path, Any]], most: int | None) -> Iterator[tuple[Path, Any]]:

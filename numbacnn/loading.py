@@ -10,24 +10,30 @@ from .fields import build as build_fields
 from .functional import Handle, Symbol, recall
 from .graph import Shape
 from .model import Input, Model
-from .store import native
+from .models.architecture import as_architecture
+from .store import files, native
 from .train.callbacks import from_file
 
 
 def build(name: str, input_shape: Shape = (224, 224, 3), classes: int = 1000, seed: int | None = None, **options: Any) -> Model:
     """A registered model: nn.build("resnet18", input_shape=(224, 224, 3), classes=1000). Its outputs are logits."""
-    source = Input(tuple(input_shape))
-    return Model(source, registry.models[name](source, classes, **options), registry.models.resolve(name), seed)
+    source, architecture = Input(tuple(input_shape)), as_architecture(registry.models[name])
+    model = Model(source, architecture(source, classes, **options), registry.models.resolve(name), seed)
+    model.splits = architecture.splits_in(model.handles)
+    return model
 
 
 def load(path: str | Path) -> Model:
-    """The model in a file that numbacnn wrote, compiled as it was; a RUN folder means the model.h5 in it."""
+    """The model in a file of numbacnn (compiled as it was) or of Keras (.keras, .h5; 2.x and 3); a RUN folder means the model.h5 in it.
+
+    The content decides, not the name. Raises FileError for anything else, and for weights alone, which model.load_weights takes.
+    """
     path = Path(path)
     if path.is_dir():
         if not (path / "model.h5").is_file():
             raise DataError(f"{path} holds no model.h5: give a model file or a RUN folder of numbacnn fit")
         path = path / "model.h5"
-    return restore(native.read(path))
+    return restore(files.read(path))
 
 
 def restore(file: "native.ModelFile") -> Model:
@@ -52,6 +58,7 @@ def restore(file: "native.ModelFile") -> Model:
     if not isinstance(splits, list) or not all(isinstance(s, str) for s in splits):
         raise FileError(f"extra: splits={splits!r} must be a list of layers' names: the file is damaged")
     model.splits = tuple(splits)
+    model.keras_layers = (file.extra or {}).get("keras_layers")
     model._settle(file.graph, handles, [symbols[n] for n in file.graph.inputs], [symbols[n] for n in file.graph.outputs])
     model._task = file.task
     try:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,9 @@ from .fields import to_json
 from .functional import Handle, Symbol, collect, inline, recall, set_all
 from .graph import Graph, Shape, keras_order
 from .prediction import Labelling
-from .store import native
+from .saving import Saving
 from .train import loop, rates
-from .train.callbacks import Lines, as_list, to_file
+from .train.callbacks import Lines, as_list
 from .train.network import Network
 from .train.session import Session, Totals
 from .transfer import Transfer
@@ -47,7 +46,7 @@ def Input(shape: Shape, name: str | None = None) -> Symbol:
     return recall(Handle(layer, ()), (), layer.output_shape())
 
 
-class Model(Transfer, Labelling):
+class Model(Transfer, Labelling, Saving):
     """A network between input symbols and output symbols.
 
     inputs, outputs: one symbol or a list of them. seed: the weights are drawn from it (default: a new one each time; see
@@ -64,6 +63,7 @@ class Model(Transfer, Labelling):
         self.classes: tuple[str, ...] | None = None
         self.splits: tuple[str, ...] = ()  # first layer of each learning-rate group but the first, by name or prefix; (): see layer_groups
         self.callback_states: dict[str, dict] = {}  # what callbacks of the last fit left behind, for one that goes on
+        self.keras_layers: Any = None  # of a model from a Keras file: how its layers lay in each other there (store.keras.layout)
 
     def _build(self, inputs: Any, outputs: Any, seed: int | None) -> None:
         inputs, outputs = _symbols(inputs, "inputs"), _symbols(outputs, "outputs")
@@ -394,35 +394,6 @@ class Model(Transfer, Labelling):
     def predict_on_batch(self, x: Any) -> Any:
         """Outputs of one batch."""
         return self.predict(x, batch_size=max(1, len(x)))
-
-    # ---- files
-
-    def save(self, path: str | Path, *, checkpoint: bool = False, loop: dict | None = None) -> None:
-        """Write the model to an HDF5 file, whole or not at all; checkpoint=True adds the optimizer's state and `loop`."""
-        session = self._session
-        slots, places = session.export() if session and checkpoint else ({}, [])
-        states, arrays = to_file(self.callback_states if checkpoint else {})
-        native.write(
-            path,
-            native.ModelFile(
-                graph=self.graph,
-                weights=self.network.weights(),
-                trainable={owner: h.trainable for owner, h in self.handles.items()},
-                preprocess=self.preprocess.to_json() if self.preprocess else None,
-                classes=self.classes,
-                task=self.task,
-                compiled=self._compiled,
-                extra=self._extra(),
-                choices=self.network.suggestions | self.network.choices or None,
-                optimizer=slots | arrays or None,
-                loop=session.counts() | {"places": places, "callbacks": states, **(loop or {})} if session and checkpoint else None,
-            ),
-        )
-
-    def _extra(self) -> dict[str, Any]:
-        """What a file keeps beside: only what there is."""
-        facts = {"name": self.name, "splits": list(self.splits), "thresholds": list(self._thresholds or ())}
-        return {name: value for name, value in facts.items() if value}
 
     def summary(self, plan: bool = False) -> Any:
         """Print and return a table of layers, shapes, parameters, multiply-adds and memory; plan=True adds the launches."""

@@ -3,6 +3,8 @@
 Memory that a plan has not written yet is NaN, so that reading it is seen at once.
 """
 
+import gzip
+import json
 import os
 import pathlib
 
@@ -36,3 +38,21 @@ def clipart() -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip("../shared/data/clipart is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def keras_applications() -> dict[str, list]:
+    """[[layer, class, [[weight, shape], …]], …] of every model of keras.applications, where the folder beside the checkout is there."""
+    path = SHARED / "data" / "keras_apps_layers.json.gz"
+    if not path.is_file():
+        pytest.skip("../shared/data/keras_apps_layers.json.gz is not here")
+    return json.loads(gzip.decompress(path.read_bytes()))
+
+
+@pytest.fixture(scope="session")
+def keras_lite0() -> pathlib.Path:
+    """EfficientNet-Lite0 with ImageNet weights as Keras saved it, where the folder beside the checkout is there."""
+    path = SHARED / "weights" / "efficientnet_lite0_imagenet_legacy.h5"
+    if not path.is_file():
+        pytest.skip("../shared/weights/efficientnet_lite0_imagenet_legacy.h5 is not here")
+    return path

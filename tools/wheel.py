@@ -16,7 +16,7 @@ def expected() -> set[str]:
         for path in (ROOT / folder).rglob("*.py")
         if "__pycache__" not in path.parts
     }
-    return found | {"numbacnn/py.typed"}
+    return found | {"numbacnn/py.typed", "numbacnn/models/imagenet_labels.txt"}
 
 
 def main(wheel: str) -> int:

@@ -155,12 +155,21 @@ def _eight_bits(image: Image.Image) -> np.ndarray:
 
 
 def _source(size: tuple[int, int], preprocess: Preprocess) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) of the part of the image that is used, in its pixels."""
+    """(left, top, right, bottom) of the part of the image that is used, in its pixels.
+
+    With resize_to it is what the published recipe cuts out: the scaled image has whole pixels, and the cut begins at one.
+    """
     w, h = size
     if preprocess.resize != "crop":
         return 0, 0, w, h
     height, width = preprocess.size
-    scale = preprocess.resize_to / min(w, h) if preprocess.resize_to else max(width / w, height / h)
+    if preprocess.resize_to:
+        scale = preprocess.resize_to / min(w, h)
+        scaled_w, scaled_h = round(w * scale), round(h * scale)
+        left, top = (scaled_w - width) // 2, (scaled_h - height) // 2
+        across, down = w / scaled_w, h / scaled_h
+        return left * across, top * down, min(w, (left + width) * across), min(h, (top + height) * down)
+    scale = max(width / w, height / h)
     used_w, used_h = min(w, width / scale), min(h, height / scale)
     left, top = (w - used_w) / 2, (h - used_h) / 2
     return left, top, left + used_w, top + used_h

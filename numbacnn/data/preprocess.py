@@ -1,6 +1,6 @@
 """What happens to an image between its file and the network: the same in training and prediction, so the model's file carries it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -91,6 +91,12 @@ class Preprocess:
         x = np.empty(batch.shape, np.float32)
         convert(np.ascontiguousarray(batch), np.arange(len(batch)), self.table, self.source, x)
         return x[0] if images.ndim == 3 else x
+
+    def resized(self, size: tuple[int, int] | int) -> "Preprocess":
+        """The same for another size: the same part of an image is used (of a longer or wider one less), at another resolution."""
+        height, width = (size, size) if isinstance(size, int) else size
+        to = None if self.resize_to is None else round(self.resize_to * max(height, width) / max(self.size))
+        return replace(self, size=(height, width), resize_to=to)
 
     def to_json(self) -> dict[str, Any]:
         """The fields, for a model's file."""

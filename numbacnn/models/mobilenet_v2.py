@@ -9,6 +9,8 @@ from ..layers.depthwise_conv2d import DepthwiseConv2D
 from ..layers.global_average_pooling2d import GlobalAveragePooling2D
 from ..layers.relu import ReLU
 from ..layers.zero_padding2d import ZeroPadding2D
+from .architecture import architecture
+from .recipes import recipe
 
 # expansion, filters, repeats, strides of the first
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -46,6 +48,7 @@ def inverted_residual(x: Symbol, filters: int, strides: int, expansion: int, num
     return Add(name=f"{prefix}add")([x, y]) if strides == 1 and x.shape[-1] == filters else y
 
 
+@architecture(splits=("block_6", "predictions"), pool="global_average_pooling2d", preprocess=recipe("tf"))
 def mobilenet_v2(x: Symbol, classes: int, alpha: float = 1.0) -> Symbol:
     """(H, W, C) -> (classes,) logits; alpha makes every layer narrower or wider; stride 32."""
     y = Conv2D(divisible(32 * alpha), 3, 2, "same", use_bias=False, name="Conv1")(x)

@@ -8,8 +8,10 @@ from ..layers.dropout import Dropout
 from ..layers.global_average_pooling2d import GlobalAveragePooling2D
 from ..layers.max_pooling2d import MaxPooling2D
 from ..layers.relu import ReLU
+from .architecture import architecture
 
 
+@architecture(splits=("stage3", "predictions"), pool="average_pool")
 def small(x: Symbol, classes: int, width: int = 32, dropout: float = 0.2) -> Symbol:
     """(H, W, C) -> (classes,) logits.
 

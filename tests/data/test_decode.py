@@ -130,17 +130,23 @@ def test_resize_rules(tmp_path):
     assert (decode(transparent, Preprocess(20, resize="pad"))[:4] == 255).all()
 
 
-def test_crop_takes_the_middle_of_the_scaled_image(tmp_path):
-    pixels = gradient(100, 150)
+@pytest.mark.parametrize(("height", "width", "size", "to"), [(100, 150, 28, 32), (101, 150, 28, 32), (97, 61, (24, 27), 31), (45, 45, 32, 33)])
+def test_crop_takes_the_middle_of_the_scaled_image(height, width, size, to, tmp_path):
+    """As the recipes of published weights have it: scaled to whole pixels, then cut at whole pixels."""
+    pixels = gradient(height, width)
     path = saved(tmp_path, Image.fromarray(pixels))
     for interpolation, method in (("bilinear", Image.Resampling.BILINEAR), ("bicubic", Image.Resampling.BICUBIC)):
-        found = decode(path, Preprocess(28, resize="crop", resize_to=32, interpolation=interpolation))
-        expected = np.asarray(Image.fromarray(pixels).resize((48, 32), method))[2:30, 10:38]
-        assert np.abs(found.astype(int) - expected).max() <= 2
+        wanted = Preprocess(size, resize="crop", resize_to=to, interpolation=interpolation)
+        scale = to / min(height, width)
+        scaled = Image.fromarray(pixels).resize((round(width * scale), round(height * scale)), method)
+        left, top = (scaled.width - wanted.size[1]) // 2, (scaled.height - wanted.size[0]) // 2
+        expected = np.asarray(scaled)[top : top + wanted.size[0], left : left + wanted.size[1]]
+        assert np.abs(decode(path, wanted).astype(int) - expected).max() <= 1
 
 
 def test_a_very_long_image_does_not_grow(tmp_path):
     path = saved(tmp_path, Image.new("RGB", (20000, 1), RED))
+    assert (decode(path, Preprocess(64, resize="crop", resize_to=80)) == RED).all()
     for resize in ("stretch", "crop"):
         assert (decode(path, Preprocess(64, resize=resize)) == RED).all()
     assert decode(path, Preprocess(64, resize="pad")).shape == (64, 64, 3)

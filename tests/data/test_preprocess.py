@@ -68,3 +68,12 @@ def test_json_and_back():
 def test_values_that_cannot_work(fields, message):
     with pytest.raises(ConfigError, match=message):
         Preprocess(**fields)
+
+
+def test_another_size_of_the_same_part_of_an_image():
+    wide = Preprocess((224, 224), resize="crop", resize_to=256)
+    assert wide.resized(112) == Preprocess(112, resize="crop", resize_to=128)
+    assert wide.resized((100, 448)) == Preprocess((100, 448), resize="crop", resize_to=512)
+    assert Preprocess(8, "gray", "pad").resized((5, 6)) == Preprocess((5, 6), "gray", "pad")
+    for size in range(1, 300):
+        assert wide.resized(size).resize_to >= size
