@@ -119,6 +119,7 @@ def fit(
         raise
     finally:
         interrupt.restore()
+        session.factor = 1.0  # `train_on_batch` knows no schedule
     calls.on_train_end({k: v[-1] for k, v in history.items()})
     return history
 

@@ -46,3 +46,4 @@ def test_fit_one_cycle_goes_up_and_down():
     history = model.fit_one_cycle([(x, y)] * 4, [(x, y)], epochs=2, lr=slice(1e-3, 1e-2), start=0.5)
     assert history["learning_rate"] == pytest.approx([1e-2 * (1 / 25 + (1 - 1 / 25) * 0.853553), 1e-2 * 0.146456], rel=1e-3)
     assert len(history["valid_loss"]) == 2 and model.session.learning_rates == pytest.approx([1e-2, 1e-3, 1e-3 * 10**0.5])
+    assert model.session.learning_rate == 1e-2, "the schedule ends with the fit"
