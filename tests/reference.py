@@ -29,6 +29,32 @@ def Cropping2D(layer, weights, x, training=False):
     return x[:, top : h - bottom, left : w - right].copy()
 
 
+def Permute(layer, weights, x, training=False):
+    y = np.zeros((len(x), *layer.output_shape(x.shape[1:])), x.dtype)
+    for place in np.ndindex(y.shape):
+        source = [place[0]] + [0] * (x.ndim - 1)
+        for axis, d in enumerate(layer.dims, 1):
+            source[d] = place[axis]
+        y[place] = x[tuple(source)]
+    return y
+
+
+def Resizing(layer, weights, x, training=False):
+    """Each output pixel's centre lies somewhere between input pixels' centres, which are at halves."""
+    n, h, w, c = x.shape
+    y = np.zeros((n, layer.height, layer.width, c), x.dtype)
+    for b, i, j in np.ndindex(y.shape[:3]):
+        u, v = (i + 0.5) * h / layer.height, (j + 0.5) * w / layer.width
+        if layer.interpolation == "nearest":
+            y[b, i, j] = x[b, math.floor(u), math.floor(v)]
+            continue
+        for r in range(-1, h + 1):
+            for q in range(-1, w + 1):
+                share = max(0, 1 - abs(u - r - 0.5)) * max(0, 1 - abs(v - q - 0.5))
+                y[b, i, j] += share * x[b, min(max(r, 0), h - 1), min(max(q, 0), w - 1)]
+    return y
+
+
 def UpSampling2D(layer, weights, x, training=False):
     n, h, w, c = x.shape
     rows, columns = layer.size
@@ -74,6 +100,10 @@ def Average(layer, weights, *xs, training=False):
 
 def Maximum(layer, weights, *xs, training=False):
     return _place_by_place(max, xs)
+
+
+def Minimum(layer, weights, *xs, training=False):
+    return _place_by_place(min, xs)
 
 
 def Concatenate(layer, weights, *xs, training=False):
@@ -307,6 +337,13 @@ def Rescaling(layer, weights, x, training=False):
     return (x * np.array(layer.scale) + np.array(layer.offset)).astype(x.dtype)
 
 
+def LayerScale(layer, weights, x, training=False):
+    y = np.empty_like(x)
+    for c in range(x.shape[-1]):
+        y[..., c] = x[..., c] * weights["gamma"][c]
+    return y
+
+
 # ---- elementwise layers, softmax, dropout: one value at a time
 
 
@@ -370,7 +407,7 @@ def Swish(layer, weights, x, training=False):
 
 
 def HardSigmoid(layer, weights, x, training=False):
-    return each(lambda v: min(max(v + 3, 0.0), 6.0) / 6, x)
+    return each(lambda v: min(max(layer.slope * v + 0.5, 0.0), 1.0), x)
 
 
 def HardSwish(layer, weights, x, training=False):
@@ -381,6 +418,19 @@ def GELU(layer, weights, x, training=False):
     if layer.approximate:
         return each(lambda v: 0.5 * v * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3))), x)
     return each(lambda v: 0.5 * v * (1 + math.erf(v / math.sqrt(2))), x)
+
+
+def SELU(layer, weights, x, training=False):
+    scale, alpha = 1.0507009873554805, 1.6732632423543772
+    return each(lambda v: scale * (v if v > 0 else alpha * math.expm1(v)), x)
+
+
+def Softsign(layer, weights, x, training=False):
+    return each(lambda v: v / (1 + abs(v)), x)
+
+
+def Exponential(layer, weights, x, training=False):
+    return each(math.exp, x)
 
 
 def Softplus(layer, weights, x, training=False):
@@ -415,6 +465,21 @@ def SpatialDropout2D(layer, weights, x, training=False):
     from numbacnn.layers.dropout import Dropout as Layer
 
     return Dropout(Layer(layer.rate, (None, 1, 1, None)), weights, x, training)
+
+
+def GaussianNoise(layer, weights, x, training=False):
+    return x + layer.stddev * normals(weights, x.shape) if training else x
+
+
+def GaussianDropout(layer, weights, x, training=False):
+    return x * (1 + math.sqrt(layer.rate / (1 - layer.rate)) * normals(weights, x.shape)) if training else x
+
+
+def normals(weights, shape):
+    """Normal numbers, one a counter, after Box and Muller: from two words that are uniform in 0..1."""
+    (seed, step), stream = weights["clock"], weights["stream"]
+    words = [philox_words(i, stream, step, seed) for i in range(math.prod(shape))]
+    return np.array([math.sqrt(-2 * math.log((a + 0.5) / 2**32)) * math.cos(2 * math.pi * b / 2**32) for a, b, _, _ in words]).reshape(shape)
 
 
 def philox_words(counter, stream, step, seed):

@@ -3,6 +3,8 @@
 Reference: Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3; SC 2011 (Philox 4x32 with 10 rounds).
 """
 
+import math
+
 import numpy as np
 
 from ..jit import compiled
@@ -39,3 +41,11 @@ def philox4(counter, stream, step, seed):
 def uniform(counter, stream, step, seed):
     """A float32 in [0, 1) with 24 random bits."""
     return np.float32(philox(counter, stream, step, seed) >> u8(8)) * np.float32(2.0**-24)
+
+
+@compiled
+def normal(counter, stream, step, seed):
+    """A float64 drawn from the standard normal distribution (Box and Muller, A note on the generation of random normal deviates, 1958)."""
+    a, b, _, _ = philox4(counter, stream, step, seed)
+    radius = math.sqrt(-2.0 * math.log((np.float64(a) + 0.5) * 2.0**-32))
+    return radius * math.cos(2.0 * math.pi * (np.float64(b) * 2.0**-32))

@@ -75,6 +75,7 @@ class Plan:
         self.arrays = weights
         layout = flat.layout if flat else None
         graph = expand(graph)
+        self.inputs = graph.inputs
         shapes = graph.shapes(shapes)
         self._check_sizes(graph, shapes)
         declared = {n.name: n.layer.weights(*(shapes[i] for i in n.inputs)) for n in graph.nodes}
@@ -150,8 +151,8 @@ class Plan:
         or, without losses in training, shares = the gradient by each output. clock = (seed, step). rates [groups, …].
         """
         put = self.backend.upload
-        for b, x in zip(self.trace.inputs.values(), xs, strict=True):
-            put(b.real(), x)
+        for name, x in zip(self.inputs, xs, strict=True):
+            put(self.trace.inputs[name].real(), x)
         for b, t in zip(self.trace.targets, targets, strict=True):
             if b is not None:
                 put(b.real(), t)

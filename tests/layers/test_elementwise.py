@@ -25,7 +25,7 @@ from numbacnn.layers.spatial_dropout2d import SpatialDropout2D
 from numbacnn.plan.buffer import Buffer
 from numbacnn.plan.step import Recorder, Step
 
-ELEMENTWISE = ["ReLU", "ReLU6", "LeakyReLU", "ELU", "Sigmoid", "Tanh", "Swish", "HardSigmoid", "HardSwish", "GELU", "Softplus", "Mish"]
+ELEMENTWISE = ["ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "Sigmoid", "Tanh", "Swish", "HardSigmoid", "HardSwish", "GELU", "Softplus", "Softsign", "Mish"]
 
 
 def run(layer, x, dy=None, weights=(), clock=(3, 1)):

@@ -181,3 +181,12 @@ def test_layout_keeps_groups_together():
     assert (jobs[:, 1] - jobs[:, 0] <= 16_384).all() and jobs[:, 3].tolist() == sorted(jobs[:, 3])
     assert layout.decays().tolist() == [0.0, 1.0, 1.0]
     assert sum(b - a for a, b, *_ in jobs) == 5 + 12 + 40_000
+
+
+def test_inputs_come_in_the_order_of_the_model_s_inputs():
+    """Not in that of the layers, which follows the calls."""
+    a, b = nn.Input((3,), name="a"), nn.Input((3,), name="b")
+    model = nn.Model([b, a], nn.Subtract()([a, b]))
+    assert [n.name for n in model.graph.nodes[:2]] == ["a", "b"]
+    first, second = np.ones((2, 3), np.float32), np.zeros((2, 3), np.float32)
+    assert np.array_equal(model.predict([first, second]), second - first)
