@@ -14,26 +14,47 @@ from numbacnn import registry
 from numbacnn.errors import ConfigError, NotFiniteError
 
 from . import out as runs
-from .job import Job, Preparation
-from .options import ModelOrFile, Number, OneOf, Registered, Size, known_models, plain, show_size
+from .job import Job, Preparation, whole
+from .options import AUTO, AutoOrModel, Number, OneOf, Rates, Registered, Size, known_models, plain, show_size
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-SETTINGS = ("model", "size", "color", "epochs", "batch_size", "optimizer", "lr", "loss", "augment", "valid", "labels", "seed")  # what a run keeps
+SETTINGS = (  # what a run keeps
+    *("model", "weights", "size", "color", "freeze_epochs", "epochs", "batch_size", "optimizer", "lr", "domain", "loss", "augment", "valid", "labels"),
+    "seed",
+)
 SHOWN = 5  # skipped files that are named
 
 
 @click.command(short_help="Train an image classifier on a folder of pictures.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), metavar="RUN", show_default="runs/<folder>-<n>", help="Folder for the results.")
-@click.option("--model", type=ModelOrFile(), default="small", help=f"A registered architecture ({known_models()}), or a model file to go on from.")
-@click.option("--size", type=Size(), default="64", help="Height and width that pictures are resized to.")
+@click.option(
+    "--model",
+    type=AutoOrModel(),
+    default=AUTO,
+    help=f"auto: efficientnet_lite0 with ImageNet weights where they are installed, else small. Or an architecture ({known_models()}) or a model file.",
+)
+@click.option("--weights", type=OneOf("weights", "imagenet", "none"), default="imagenet", help="What a registered architecture that has them begins with.")
+@click.option("--size", type=Size(), show_default="the model's own, or 64", help="Height and width that pictures are resized to.")
 @click.option("--color", type=OneOf("color", "rgb", "gray"), default="rgb", help="Channels of the network's input.")
-@click.option("--epochs", type=click.IntRange(min=1), default=10, help="How often every picture is seen.")
+@click.option("--freeze-epochs", type=click.IntRange(min=0), show_default="2", help="With ImageNet weights: epochs in which only the new head learns, first.")
+@click.option("--epochs", type=click.IntRange(min=0), default=10, help="How often every picture is seen, by all layers.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Pictures in a training step.")
 @click.option("--optimizer", type=Registered(registry.optimizers), default="Adam", help="SGD, RMSprop, Adam, AdamW or a plugin's.")
-@click.option("--lr", type=Number(0), show_default="the optimizer's own", help="Highest learning rate: each run goes up to it and down again (one cycle).")
+@click.option(
+    "--lr",
+    type=Rates(),
+    show_default="the optimizer's own; 2e-3 with ImageNet weights",
+    help="Highest learning rate: up to it and down again (one cycle). For layer groups, from early layers to the head: 1e-5,1e-4,1e-3 or 1e-5:1e-3.",
+)
+@click.option(
+    "--domain",
+    type=OneOf("domain", "near", "far"),
+    default="near",
+    help="With ImageNet weights. far: the pictures are unlike photographs (medical, telescopes, drawings), so early layers learn faster, too.",
+)
 @click.option("--loss", type=Registered(registry.losses), default="cross_entropy", help="What training makes small (with --labels: binary_cross_entropy).")
 @click.option("--augment", type=Registered(registry.augmentations), default="light", help="Random changes to pictures: none, light, full or a plugin's.")
 @click.option("--valid", type=Number(0, 1, inclusive=True), default="0.2", help="Share of each class that is held out, where FOLDER has no valid/.")
@@ -79,8 +100,8 @@ def fit(ctx: click.Context, folder: Path, out: Path | None, resume: bool, force:
     except KeyboardInterrupt:
         click.echo("numbacnn: stopped before training began", err=True)
         raise
-    if job.epoch >= job.settings["epochs"]:
-        console.print(f"{plain(run)} has been trained for all of its {job.epoch} epochs: --epochs {job.epoch + 1} or more goes on")
+    if job.epoch >= whole(job.settings):
+        console.print(f"{plain(run)} has been trained for all of its {job.epoch} epochs: --epochs {job.settings['epochs'] + 1} or more goes on")
         return
     describe(folder, job, console)
     told = tell_skipped(job, quiet)
@@ -91,16 +112,7 @@ def fit(ctx: click.Context, folder: Path, out: Path | None, resume: bool, force:
     try:
         with Progress(console, live) as progress:
             model.network.progress = progress.on_compile
-            model.fit(
-                job.train,
-                job.valid,
-                epochs=job.settings["epochs"],
-                initial_epoch=job.epoch,
-                callbacks=[*([] if resume else [runs.Replacement(run)]), *job.callbacks(), keeper, *([] if quiet else [progress])],
-                seed=job.settings["seed"],
-                schedule="one_cycle",
-                position=keeper.position,
-            )
+            job.fit([*([] if resume else [runs.Replacement(run)]), *job.callbacks(), keeper, *([] if quiet else [progress])], keeper.position)
     except KeyboardInterrupt:
         _say_how_to_go_on(folder, run)
         raise
@@ -126,6 +138,8 @@ def describe(folder: Path, job: Job, console: "Console") -> None:
     backend = job.model.network.backend
     cores = f", {backend.threads} thread{'s' * (backend.threads > 1)}" if backend.name == "cpu" else ""
     console.print(f"{plain(job.settings['model'])}: {job.model.count_params():,} parameters; {backend.name}{cores}")
+    if job.note:
+        console.print(job.note)
 
 
 def tell_skipped(job: Job, quiet: bool, told: int = 0) -> int:

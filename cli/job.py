@@ -8,15 +8,20 @@ from numbacnn import registry
 from numbacnn.errors import ConfigError
 
 from . import multi_label
-from .options import plain, show_size
+from .options import AUTO, plain, show_size
 
 MAY_CHANGE = ("epochs", "labels")  # of the settings, what --resume may be given anew
 SHOWN = 5  # classes that are named where they differ
 
 
+def whole(settings: dict[str, Any]) -> int:
+    """Epochs in all: those of the head alone and those of all layers."""
+    return settings["epochs"] + (settings.get("freeze_epochs") or 0)
+
+
 @dataclass
 class Job:
-    """What is trained on what. epoch: the first one; keeper: the callback of a run that goes on."""
+    """What is trained on what. epoch: the first one; keeper: the callback of a run that goes on; note: why this model."""
 
     model: Any
     train: Any
@@ -24,6 +29,7 @@ class Job:
     settings: dict[str, Any]
     epoch: int = 0
     keeper: Any = None
+    note: str = ""
 
     @property
     def skipped(self) -> list[tuple[Any, str]]:
@@ -35,6 +41,17 @@ class Job:
         images = {"images_train": self.train.images, "images_valid": self.valid.images if self.valid else 0, "images_skipped": len(self.skipped)}
         table = {} if self.settings.get("labels") is None else {"labels_file": self.settings["labels"]}
         return {name: self.settings[name] for name in ("model", "size", "color")} | table | images
+
+    def fit(self, callbacks: list[Any], position: Any) -> None:
+        """Train: published weights are fine-tuned, others go through one cycle."""
+        settings, options = self.settings, {"initial_epoch": self.epoch, "seed": self.settings["seed"], "position": position, "callbacks": callbacks}
+        if settings.get("freeze_epochs") is None:
+            self.model.fit(self.train, self.valid, epochs=settings["epochs"], schedule="one_cycle", **options)
+            return
+        from numbacnn.train.rates import parse
+
+        phases = {"freeze_epochs": settings["freeze_epochs"], "epochs": settings["epochs"]}
+        self.model.fine_tune(self.train, self.valid, **phases, lr=parse(settings["lr"]), domain=settings["domain"], **options)
 
     def callbacks(self) -> list[Any]:
         """What comes before the run's own callback."""
@@ -54,22 +71,21 @@ class Preparation:
 
     def start(self) -> Job:
         """A new run."""
-        import numbacnn as nn
+        from numbacnn.train.rates import parse
 
-        settings = self.settings | {"loss": multi_label.chosen_loss(self.settings, self.given)}
-        rate = {} if settings["lr"] is None else {"learning_rate": settings["lr"]}
-        optimizer, loss = registry.optimizers[settings["optimizer"]](**rate), registry.losses[settings["loss"]]()
-        named = settings["model"] in registry.models
-        model = None if named else nn.load(settings["model"])
-        preprocess = nn.Preprocess(tuple(settings["size"]), settings["color"]) if named else self._preprocess(model)
-        settings = settings | {"size": list(preprocess.size), "color": preprocess.color}
-        train, valid = self._data(settings, preprocess)
-        if model is None:
-            model = nn.build(settings["model"], input_shape=preprocess.shape, classes=len(train.classes), seed=settings["seed"])
-        elif model.classes is not None:
-            self._same_classes(model, train, plain(settings["model"]))
-        model.compile(optimizer=optimizer, loss=loss, metrics=multi_label.METRICS[train.task], device=self.device, threads=self.threads)
-        return Job(model, train, valid, settings)
+        from .beginning import Beginning
+
+        begun = Beginning.of(self.settings | {"loss": multi_label.chosen_loss(self.settings, self.given)}, self.given)
+        settings = begun.settings
+        optimizer, loss = registry.optimizers[settings["optimizer"]](), registry.losses[settings["loss"]]()
+        train, valid = self._data(settings, begun.preprocess)
+        if begun.model is not None and begun.model.classes is not None:
+            self._same_classes(begun.model, train, plain(settings["model"]))
+        model = begun.build(train.classes)
+        lr = None if settings["lr"] is None else parse(settings["lr"])
+        metrics = multi_label.METRICS[train.task]
+        model.compile(optimizer, loss, metrics, device=self.device, threads=self.threads, lr=lr, domain=settings["domain"])
+        return Job(model, train, valid, settings, note=begun.note)
 
     def resume(self) -> Job:
         """The run goes on as its checkpoint says."""
@@ -78,7 +94,8 @@ class Preparation:
 
         keeper, file = RunFolder.resume(self.run)
         settings = keeper.settings
-        for name in sorted(self.given.difference(MAY_CHANGE)):
+        given = self.given - {"model"} if self.settings["model"] == AUTO else self.given
+        for name in sorted(given.difference(MAY_CHANGE)):
             if self.settings[name] != settings.get(name):
                 option = "--" + name.replace("_", "-")
                 old, new = _shown(settings.get(name)), _shown(self.settings[name])
@@ -87,9 +104,9 @@ class Preparation:
                 )
         multi_label.check_resumed(self.settings, settings, self.run)
         settings = settings | {name: self.settings[name] for name in self.given.intersection(MAY_CHANGE)}
-        if settings["epochs"] < keeper.epoch:
+        if whole(settings) < keeper.epoch:
             done = f"{plain(self.run)} has been trained for {keeper.epoch} epochs already"
-            raise ConfigError(f"--epochs {settings['epochs']}: {done}; --epochs {keeper.epoch + 1} or more goes on")
+            raise ConfigError(f"--epochs {settings['epochs']}: {done}; --epochs {settings['epochs'] + keeper.epoch + 1 - whole(settings)} or more goes on")
         keeper.settings, model = settings, restore(file)
         train, valid = self._data(settings, model.preprocess)
         self._same_classes(model, train, plain(self.run))
@@ -101,23 +118,6 @@ class Preparation:
 
         chosen = {name: settings[name] for name in ("valid", "batch_size", "augment", "seed")}
         return nn.image_folder(self.folder, preprocess=preprocess, labels=settings.get("labels"), **chosen)
-
-    def _preprocess(self, model: Any) -> Any:
-        """How a model that exists wants its pictures; --size and --color must not say otherwise."""
-        import numbacnn as nn
-
-        size, color = tuple(self.settings["size"]), self.settings["color"]
-        shape = model.input_shape
-        if len(shape) == 4:
-            size = tuple(own or chosen for own, chosen in zip(shape[1:3], size, strict=True))
-            color = {1: "gray", 3: "rgb"}.get(shape[3], color)
-        preprocess = model.preprocess or nn.Preprocess(size, color)
-        wanted = {"size": list(preprocess.size), "color": preprocess.color}
-        for name in sorted(wanted.keys() & self.given):
-            if self.settings[name] != wanted[name]:
-                takes = f"{show_size(preprocess.size)} {preprocess.color}"
-                raise ConfigError(f"--{name} {_shown(self.settings[name])}: {plain(self.settings['model'])} takes pictures of {takes}; leave out --{name}")
-        return preprocess
 
     def _same_classes(self, model: Any, train: Any, where: str) -> None:
         if tuple(model.classes) != tuple(train.classes):

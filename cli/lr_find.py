@@ -9,7 +9,9 @@ from numbacnn import registry
 
 from . import out as runs
 from .job import Preparation
-from .options import ModelOrFile, Number, OneOf, Registered, Size, plain
+from .options import AUTO, AutoOrModel, Number, OneOf, Registered, Size, plain
+
+UNUSED = {"lr": None, "epochs": 1, "freeze_epochs": None, "domain": "near", "weights": "imagenet", "labels": None}  # settings of fit
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
 
 @click.command("lr-find", short_help="Find a learning rate for a folder of pictures.")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--model", type=ModelOrFile(), default="small", help="A registered architecture, or a model file to go on from.")
+@click.option("--model", type=AutoOrModel(), default=AUTO, help="As for fit: auto, a registered architecture, or a model file to go on from.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", show_default="runs/<folder>-lr.png", help="The curve, as a picture or (.csv) a table.")
 @click.option("--start", type=Number(0), default="1e-7", help="Lowest learning rate.")
 @click.option("--end", type=Number(0), default="10", help="Highest learning rate.")
 @click.option("--steps", type=click.IntRange(min=5), default=100, help="How many rates are tried, one a batch.")
-@click.option("--size", type=Size(), default="64", help="Height and width that pictures are resized to.")
+@click.option("--size", type=Size(), show_default="the model's own, or 64", help="Height and width that pictures are resized to.")
 @click.option("--color", type=OneOf("color", "rgb", "gray"), default="rgb", help="Channels of the network's input.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Pictures in a training step.")
 @click.option("--optimizer", type=Registered(registry.optimizers), default="Adam", help="SGD, RMSprop, Adam, AdamW or a plugin's.")
@@ -62,7 +64,7 @@ def lr_find(
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
     given = {name for name in chosen if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
     settings = {k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in chosen.items()}
-    job = Preparation(folder, folder, given, device, threads, settings | {"lr": None}).start()
+    job = Preparation(folder, folder, given, device, threads, settings | UNUSED).start()
     with Progress(console, not quiet and sys.stdout.isatty() and not console.is_dumb_terminal) as progress:
         job.model.network.progress = progress.on_compile
         found = job.model.lr_find(job.train, start=start, end=end, steps=steps, seed=settings["seed"])

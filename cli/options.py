@@ -10,6 +10,7 @@ import click
 from numbacnn import registry
 from numbacnn.errors import UnknownNameError
 
+AUTO = "auto"  # --model: what is there decides
 NOT_FINITE = "the model answers NaN: its weights are spoilt; train it anew, with a smaller learning rate"
 
 
@@ -57,6 +58,31 @@ class ModelOrFile(click.ParamType):
         if path.suffix or len(path.parts) > 1:
             self.fail(f"there is no model file {value!r}", param, ctx)
         raise UnknownNameError("model", value, registry.models)
+
+
+class AutoOrModel(ModelOrFile):
+    """`auto` as well."""
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return "auto|NAME|FILE.h5"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | Path:
+        return AUTO if value == AUTO else super().convert(value, param, ctx)
+
+
+class Rates(click.ParamType):
+    """Learning rates: `1e-3`, one for each layer group `1e-5,1e-4,1e-3`, or a range over the groups `1e-5:1e-3`."""
+
+    name = "rates"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return "RATE|R,R,…|LOW:HIGH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from numbacnn.train.rates import parse
+
+        parse(str(value))
+        return str(value)
 
 
 class FileOrModel(ModelOrFile):

