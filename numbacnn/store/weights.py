@@ -12,8 +12,8 @@ from ..errors import FileError
 from ..graph import Graph
 from . import align, native
 from .keras import archive, layout, legacy, weights_h5
-from .keras.tree import tree_of
-from .matching import Matching
+from .keras.facts import LAYOUT
+from .matching import Matching, leaves
 from .recognize import Format, recognize
 from .safe import SafeFile
 from .stored import Source, StoredLayer, in_memory, without_random_state
@@ -103,8 +103,7 @@ def opened(path: str | os.PathLike) -> Iterator[Source]:
 def _of_ours(path: str | os.PathLike) -> Source:
     model = native.read(path)
     layers = []
-    for layer in tree_of(model.graph):
-        arrays = tuple(in_memory(name, model.weights[f"{layer.owner}/{name}"]) for name, _ in layer.weights)
-        if arrays:
-            layers.append(StoredLayer(layer.name, layer.name, arrays))
+    for owner, weights in {leaf.layer.owner: leaf.layer.weights for leaf in leaves(layout.layers_of(model.graph, model.extra.get(LAYOUT)))}.items():
+        if owner is not None:
+            layers.append(StoredLayer(owner, owner, tuple(in_memory(name, model.weights[f"{owner}/{name}"]) for name, _ in weights)))
     return Source(Format.NUMBACNN, tuple(layers), lambda reason: FileError(f"{path}: {reason}"))

@@ -15,6 +15,8 @@ def to_json(tree: Sequence[KerasLayer]) -> list[dict[str, Any]]:
     for layer in tree:
         if not layer.is_operation:
             more = {"children": to_json(layer.children)} if layer.children else {"owner": layer.owner}
+            if layer.owner is None and layer.weights:  # no output depends on it, but Keras' files have its weights
+                more["weights"] = [[name, list(shape)] for name, shape in layer.weights]
             found.append({"name": layer.name, "class": layer.class_name, **more})
     return found
 
@@ -44,5 +46,6 @@ def _tree(stored: Any, known: dict[str | None, KerasLayer], used: set[str], dept
         else:
             ours = known.get(owner)
             used.add(owner)
-            found.append(KerasLayer(name, class_name, owner, ours.weights if ours else (), ours.trainable if ours else True))
+            weights = ours.weights if ours else tuple((str(n), tuple(map(int, shape))) for n, shape in item.get("weights", ()))
+            found.append(KerasLayer(name, class_name, owner if ours else None, weights, ours.trainable if ours else True))
     return tuple(found)

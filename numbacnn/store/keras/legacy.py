@@ -69,7 +69,7 @@ def write_layers(group: h5py.Group, tree: Iterable[KerasLayer], weights: dict[st
 
 def _leaves(layer: KerasLayer) -> list[tuple[str, str]]:
     """(our path, name in the file) of every weight of a layer or, one layer behind another, of a nested model."""
-    own = [(f"{layer.owner}/{weight}", f"{layer.name}/{weight}") for weight, _ in layer.weights]
+    own = [(f"{layer.owner}/{weight}", f"{layer.name}/{weight}") for weight, _ in layer.weights if layer.owner is not None]
     return own + [leaf for child in layer.children for leaf in _leaves(child)]
 
 

@@ -96,7 +96,7 @@ def write_layers(file: h5py.Group, tree: Iterable[KerasLayer], weights: dict[str
     file.create_group("vars")
     written: set[str | None] = set()
     for key, layer in keyed(tree):
-        if layer.weights and layer.owner not in written:
+        if layer.weights and layer.owner is not None and layer.owner not in written:
             written.add(layer.owner)
             group = file.create_group(f"layers/{key}/vars")
             group.attrs["name"] = layer.name

@@ -71,9 +71,9 @@ class Archive:
         if member.file_size > self.left:
             raise Damaged(f"its members claim more bytes than it has ({name[:80]!r}): the file is damaged")
         self.left -= member.file_size
-        self.file.seek(member.header_offset)
+        self.file.seek(max(0, member.header_offset))  # negative where a piece of the file was cut out
         head = self.file.read(_HEADER.size)
-        if len(head) != _HEADER.size or head[:4] != b"PK\x03\x04":
+        if member.header_offset < 0 or len(head) != _HEADER.size or head[:4] != b"PK\x03\x04":
             raise Damaged(f"its member {name[:80]!r} is not where the directory says: the file is damaged")
         _, names, extra = _HEADER.unpack(head)
         self.file.seek(names + extra, io.SEEK_CUR)

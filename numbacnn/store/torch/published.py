@@ -2,7 +2,7 @@
 
 torchvision's mobilenet_v2 pads its strided convolutions on both sides and has epsilon 1e-5, ours pads as Keras does and has 1e-3:
 its weights fit and are a good start for training, but outputs differ until they are trained on. The other networks compute what
-torchvision's do.
+torchvision's do; vgg16 at 224 x 224 only, since torchvision pools other sizes to the 7 x 7 that its first dense layer needs.
 """
 
 import re

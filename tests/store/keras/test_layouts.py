@@ -3,10 +3,14 @@
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from numbacnn.errors import FileError
+from numbacnn.store import align
 from numbacnn.store.keras import legacy, weights_h5
 from numbacnn.store.keras.tree import KerasLayer
+from numbacnn.store.matching import leaves
 from numbacnn.store.safe import SafeFile
 
 CONV = (("kernel", (3, 3, 3, 4)), ("bias", (4,)))
@@ -51,6 +55,58 @@ def test_the_new_layout(tmp_path):
         found = {layer.key: layer for layer in weights_h5.read_layers(file)}
     assert set(found) == {key for key, layer in weights_h5.keyed(TREE) if layer.weights}
     assert [found[k].name for k in ("conv2d", "conv2d_1", "p_re_lu")] == ["a", "d", "e"]
+
+
+@st.composite
+def trees(draw, depth=2):
+    """Layers with unlike names, some of them models."""
+    numbers = iter(range(10**6))
+    classes = {"Conv2D": CONV, "PReLU": (("alpha", (4,)),), "ReLU": (), "BatchNormalization": tuple((n, (2,)) for n in ("gamma", "moving_mean"))}
+
+    def level(depth, above):
+        layers = []
+        for kind in draw(st.lists(st.sampled_from([*classes, *(["Functional", "Sequential"] if depth else [])]), min_size=1, max_size=4)):
+            name = f"my{next(numbers)}"
+            if kind in classes:
+                layers.append(KerasLayer(name, kind, f"{above}{name}", classes[kind]))
+            else:
+                layers.append(KerasLayer(name, kind, children=level(depth - 1, f"{above}{name}/")))
+        return tuple(layers)
+
+    return level(depth, "")
+
+
+def paths_of(tree):
+    return {f"{leaf.layer.owner}/{w}": s for leaf in leaves(tree) for w, s in leaf.layer.weights}
+
+
+@settings(max_examples=60)
+@given(trees(), st.randoms(use_true_random=False))
+def test_any_tree_comes_back(tmp_path_factory, tree, chance):
+    """In both layouts, whatever was frozen: models' weights may come in any order of layers; and to a flat model as well."""
+    folder, expected = tmp_path_factory.mktemp("tree"), paths_of(tree)
+    values = {path: np.full(shape, i, np.float32) for i, (path, shape) in enumerate(expected.items())}
+    with h5py.File(folder / "x.h5", "w") as file:
+        legacy.write_layers(file, tree, values, "2.15.0")
+        for layer in tree:
+            if layer.children and file[layer.name].attrs["weight_names"].size:
+                names = file[layer.name].attrs["weight_names"].tolist()
+                layers = list(dict.fromkeys(n.rpartition(b"/")[0] for n in names))
+                chance.shuffle(layers)
+                file[layer.name].attrs["weight_names"] = np.array(sorted(names, key=lambda n: layers.index(n.rpartition(b"/")[0])))
+    with h5py.File(folder / "x.weights.h5", "w") as file:
+        weights_h5.write_layers(file, tree, values)
+    flat = tuple(KerasLayer(leaf.layer.owner, leaf.layer.class_name, leaf.layer.owner, leaf.layer.weights) for leaf in leaves(tree))
+    with SafeFile(folder / "x.h5") as file:
+        stored = legacy.read_layers(file, "/")
+        for ours in (tree, flat):
+            found = align.ordered(ours, stored)
+            assert found.complete, found.complaint()
+            assert {p: w.read().max(initial=-1) for p, w in found.pairs.items()} == {p: v.max(initial=-1) for p, v in values.items()}
+    with SafeFile(folder / "x.weights.h5") as file:
+        found = align.by_key(tree, weights_h5.read_layers(file))
+        assert found.complete, found.complaint()
+        assert {p: w.read().max(initial=-1) for p, w in found.pairs.items()} == {p: v.max(initial=-1) for p, v in values.items()}
 
 
 def test_many_weights_of_one_layer_are_in_order_of_their_numbers(tmp_path):

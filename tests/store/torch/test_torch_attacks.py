@@ -285,6 +285,15 @@ def test_lies_in_the_directory(tmp_path):
     refused(path, "member 'a/data/0' is damaged")
 
 
+def test_a_piece_cut_out(tmp_path):
+    path = tmp_path / "m.pth"
+    packed(path, members())
+    data = path.read_bytes()
+    for first, last in ((4, 40), (60, 100)):
+        path.write_bytes(data[:first] + data[last:])
+        refused(path, "is not where the directory says")
+
+
 def test_without_checksums(tmp_path):
     """torch.serialization.set_crc32_options(False) leaves them out, as zeros."""
     path = tmp_path / "m.pth"
