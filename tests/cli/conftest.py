@@ -55,7 +55,7 @@ def trained(tmp_path_factory) -> tuple[Path, Path]:
     """(RUN, pictures): one run that tests only read."""
     root = tmp_path_factory.mktemp("trained")
     folder = write_images(root / "pictures", {"dark": 8, "middle": 8, "bright": 8})
-    assert main(["fit", str(folder), "--out", str(root / "run"), "--size", "8", "--epochs", "2", "--batch-size", "8", "--quiet"]) == 0
+    assert main(["fit", str(folder), "--out", str(root / "run"), "--model", "small", "--size", "8", "--epochs", "2", "--batch-size", "8", "--quiet"]) == 0
     return root / "run", folder
 
 

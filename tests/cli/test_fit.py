@@ -11,7 +11,7 @@ import pytest
 
 import numbacnn as nn
 
-TINY = ["--size", "8", "--epochs", "2", "--batch-size", "8", "--valid", "0.25"]
+TINY = ["--model", "small", "--size", "8", "--epochs", "2", "--batch-size", "8", "--valid", "0.25"]
 COLUMNS = ["epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "learning_rate", "seconds", "images_per_second"]
 SUMMARY = {"valid_accuracy", "valid_loss", "best_epoch", "classes", "images_train", "images_valid", "seconds", "seconds_to_first_step"}
 
@@ -74,7 +74,7 @@ def test_force_loses_nothing_before_there_is_something_new(numbacnn, pictures, t
 
 
 def test_more_epochs_than_at_first(numbacnn, pictures, tmp_path):
-    whole = ["fit", "pictures", "--size", "8", "--batch-size", "8", "--valid", "0.25", "--quiet"]
+    whole = ["fit", "pictures", "--model", "small", "--size", "8", "--batch-size", "8", "--valid", "0.25", "--quiet"]
     assert numbacnn(*whole, "--epochs", "1", "--out", "run").status == 0
     done = numbacnn("fit", "pictures", "--out", "run", "--resume", "--epochs", "3")
     assert done.status == 0, done.err
@@ -139,7 +139,7 @@ def test_sizes_too_small_for_the_network(numbacnn, pictures, tmp_path, side):
 
 
 def test_a_loss_that_is_not_a_number(numbacnn, pictures, tmp_path):
-    done = numbacnn("fit", "pictures", "--out", "run", "--size", "8", "--epochs", "50", "--batch-size", "8", "--optimizer", "SGD", "--lr", "1e30")
+    done = numbacnn("fit", "pictures", "--model", "small", "--out", "run", "--size", "8", "--epochs", "50", "--batch-size", "8", "--optimizer", "SGD", "--lr", "1e30")
     assert done.status == 3
     last = done.err.splitlines()[-1]
     assert last.startswith("numbacnn: training stopped in epoch")
@@ -164,7 +164,7 @@ sys.exit(main())
 
 
 def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(numbacnn, pictures, tmp_path):
-    command = ["fit", "pictures", "--out", "a run", "--size", "8", "--epochs", "4", "--batch-size", "8"]
+    command = ["fit", "pictures", "--out", "a run", "--model", "small", "--size", "8", "--epochs", "4", "--batch-size", "8"]
     done = subprocess.run([sys.executable, "-c", SLEEPY, *command], cwd=tmp_path, capture_output=True, text=True, timeout=300, env=dict(os.environ))
     assert done.returncode == 128 + signal.SIGINT, done.stderr
     assert "Traceback" not in done.stderr
@@ -192,7 +192,7 @@ def test_ctrl_c_before_training(numbacnn, pictures, tmp_path, monkeypatch):
 
 def test_gray_pictures_and_oblong_sizes(numbacnn, pictures, tmp_path):
     done = numbacnn(
-        "fit", "pictures", "--out", "run", "--size", "8x12", "--color", "gray", "--epochs", "1", "--augment", "full", "--optimizer", "sgd", "--lr", "0.01"
+        "fit", "pictures", "--model", "small", "--out", "run", "--size", "8x12", "--color", "gray", "--epochs", "1", "--augment", "full", "--optimizer", "sgd", "--lr", "0.01"
     )
     assert done.status == 0, done.err
     assert nn.load(tmp_path / "run").input_shape == (None, 8, 12, 1)

@@ -14,7 +14,7 @@ import numbacnn as nn
 from numbacnn.data.batches import evaluation_folder
 
 LABELS = ("red", "blue")
-FIT = ["--size", "8", "--batch-size", "8", "--valid", "0.25", "--augment", "none", "--lr", "0.01"]
+FIT = ["--model", "small", "--size", "8", "--batch-size", "8", "--valid", "0.25", "--augment", "none", "--lr", "0.01"]
 HELD = (30, 10)  # images to train and to validate: a quarter of each label's 20 and of the 10 without one
 COLUMNS = ["epoch", "train_loss", "train_f1", "valid_loss", "valid_average_precision", "valid_f1", "learning_rate", "seconds", "images_per_second"]
 

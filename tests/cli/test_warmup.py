@@ -14,7 +14,7 @@ def test_fit_evaluate_and_predict_find_everything_compiled(numbacnn, pictures, t
     assert re.search(r"\d+ kernels? compiled, \d+ already there, \d+\.\d s; they are kept in ", done.out)
     compiled, ready = jit.statistics.compiled, jit.statistics.ready
     run = tmp_path / "run"
-    assert numbacnn("fit", pictures, "--out", run, "--epochs", "1", *OPTIONS).status == 0
+    assert numbacnn("fit", pictures, "--model", "small", "--out", run, "--epochs", "1", *OPTIONS).status == 0
     assert numbacnn("evaluate", run, pictures).status in (0, 1)
     assert numbacnn("predict", run, pictures / "dark" / "00.png").status == 0
     assert (jit.statistics.compiled, jit.statistics.ready) == (compiled, ready)
