@@ -315,6 +315,8 @@ OPERATIONS = [
     ("Transpose", [tensor("x")], {"axes": [0, 3, 1, 2]}, L["Permute"]((3, 1, 2))),
     ("Square", [tensor("x")], {}, L["Multiply"]()),
     ("Negative", [tensor("x")], {}, L["Rescaling"](-1.0)),
+    ("Elu", [tensor("x")], {}, L["ELU"]()),
+    ("ReLU", [tensor("x")], {"max_value": 4.0, "negative_slope": 0.1, "threshold": 0.0}, L["ReLU"](4.0, 0.1)),
 ]
 
 
@@ -334,6 +336,7 @@ FUNCTIONS = [
     ("math.truediv", ["x", 0, 0, {"y": 2.0, "name": None}], L["Rescaling"](0.5)),
     ("nn.relu6", ["x", 0, 0, {"name": None}], L["ReLU6"]()),
     ("nn.silu", ["x", 0, 0, {}], L["Swish"]()),
+    ("cast", ["x", 0, 0, {"dtype": "float32"}], L["Identity"]()),
     ("math.reduce_mean", ["x", 0, 0, {"axis": [1, 2], "keepdims": False}], L["GlobalAveragePooling2D"]()),
     ("concat", [["x", 0, 0, {"axis": -1}], ["x", 0, 0, {"axis": -1}]], L["Concatenate"]()),
     ("clip_by_value", ["x", 0, 0, {"clip_value_min": 0, "clip_value_max": 6}], L["ReLU"](6.0)),
