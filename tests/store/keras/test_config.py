@@ -123,13 +123,17 @@ def test_hard_sigmoid_depends_on_the_version(version, slope):
     assert part == L["HardSigmoid"](slope=slope)
 
 
-def test_a_layer_that_becomes_two():
-    layers = [source("a"), source("b"), entry("CustomScaleLayer", "y", [new([tensor("a"), tensor("b")])], scale=0.17)]
+KERAS_S_OWN = {"module": "keras.src.applications.inception_resnet_v2", "registered_name": "Custom>CustomScaleLayer"}
+
+
+@pytest.mark.parametrize(("class_name", "more"), [("CustomScaleLayer", {}), ("Custom>CustomScaleLayer", {}), ("CustomScaleLayer", KERAS_S_OWN)])
+def test_a_layer_that_becomes_two(class_name, more):
+    layers = [source("a"), source("b"), {**entry(class_name, "y", [new([tensor("a"), tensor("b")])], scale=0.17), **more}]
     graph, tree, _ = read(functional(layers, [["a", 0, 0], ["b", 0, 0]]))
     scaled, total = graph.nodes[2:]
     assert (scaled.layer, scaled.inputs) == (L["Rescaling"](0.17), ("b",))
     assert (total.name, total.layer, total.inputs) == ("y", L["Add"](), ("a", scaled.name))
-    assert tree[2] == KerasLayer("y", "CustomScaleLayer", "y")
+    assert tree[2] == KerasLayer("y", class_name, "y")
 
 
 @pytest.mark.parametrize("dtype", ["float32", None, "mixed_float16", {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "mixed_bfloat16"}}])

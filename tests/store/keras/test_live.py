@@ -20,6 +20,7 @@ from numbacnn.store.native import ModelFile
 from numbacnn.testing import draw_inputs, draw_weights, graph_of
 
 pytestmark = pytest.mark.slow
+UNEQUAL_STRIDES = ("DepthwiseConv2D_2.legacy", "SeparableConv2D_2.legacy")  # TensorFlow has none of these on the CPU
 CHECK = Path(keras_files.__file__).parent / "keras_fixtures" / "check.py"
 LAYERS = sorted({registry.layers[n] for n in registry.layers} - {registry.layers["Input"]}, key=lambda cls: cls.__name__)
 
@@ -69,4 +70,8 @@ def test_keras_computes_the_same(written, variable):
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert len(found) == len(list(written.glob("*.json" if variable == "NUMBACNN_KERAS3" else "*.legacy.json"))), done.stderr[-2000:]
     wrong = [f for f in found if f.get("error", 1) > 2e-5]
+    if variable == "NUMBACNN_TF215":
+        refused = [f for f in wrong if f["name"] in UNEQUAL_STRIDES and "equal length strides" in f["failed"]]
+        assert len(refused) == len(UNEQUAL_STRIDES)
+        wrong = [f for f in wrong if f not in refused]
     assert not wrong, json.dumps(wrong, indent=1)
