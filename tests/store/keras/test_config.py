@@ -1,12 +1,14 @@
 """Configurations of Keras models, in every spelling: what they become here."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
 from numbacnn import registry
 from numbacnn.errors import FileError
+from numbacnn.init import Initializer
+from numbacnn.layer import Elementwise, Layer, Weight
 from numbacnn.store.keras.config import parse_json, read_config
 from numbacnn.store.keras.tree import KerasLayer, tree_of
 
@@ -139,6 +141,60 @@ def test_a_layer_that_becomes_two(class_name, more):
 @pytest.mark.parametrize("dtype", ["float32", None, "mixed_float16", {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "mixed_bfloat16"}}])
 def test_dtypes_that_keep_weights_in_float32(dtype):
     assert one("ReLU", dtype=dtype) == [L["ReLU"]()]
+
+
+@dataclass(frozen=True)
+class Attention(Layer):
+    """A plugin's layer, for what a file of Keras says of a user's class."""
+
+    heads: int = 1
+    start: float = 0.5
+    activation: str | Layer | None = None
+    kernel_initializer: str | Initializer = "zeros"
+
+    def weights(self, x):
+        return {"gate": Weight((self.heads,), self.kernel_initializer)}
+
+
+@dataclass(frozen=True)
+class Tilt(Elementwise):
+    """A plugin's activation."""
+
+    @staticmethod
+    def f(x):
+        return 2.0 * x
+
+    @staticmethod
+    def df(x):
+        return 2.0
+
+
+class Point:
+    group, dist = "numbacnn.layers", type("dist", (), {"name": "my-layers", "version": "0.3"})
+
+    def __init__(self, cls):
+        self.name, self.value, self.load = cls.__name__, f"my_layers:{cls.__name__}", lambda: cls
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    added = {cls.__name__: [Point(cls)] for cls in (Attention, Tilt)}
+    monkeypatch.setitem(registry.layers.__dict__, "points", dict(registry.layers.points) | added)
+    monkeypatch.setitem(registry.layers.__dict__, "_names", dict(registry.layers._names) | {"attention": "Attention", "tilt": "Tilt"})
+    yield
+    for name in added:
+        registry.layers._loaded.pop(name, None)
+
+
+def test_a_plugin_s_layer_takes_the_place_of_a_user_s_class(plugin):
+    options = {"heads": 2, "start": 0.25, "activation": "my_layers>Tilt", "kernel_initializer": {"class_name": "Ones", "config": {}}}
+    stored = {**entry("my_layers>Attention", "y", [new(tensor("x"))], **options), "module": "my_layers", "registered_name": "my_layers>Attention"}
+    graph, tree, _ = read(functional([source(), stored]))
+    assert graph["y"].layer == Attention(2, 0.25, "Tilt", "ones")
+    assert tree[1] == KerasLayer("y", "my_layers>Attention", "y", (("gate", (2,)),))
+    stored["config"]["window"] = 7
+    with pytest.raises(FileError, match=r"there\.h5: layer 'y' .my_layers>Attention.: Attention has no field 'window'"):
+        read(functional([source(), stored]))
 
 
 # ---- the same network in all spellings
