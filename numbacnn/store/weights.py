@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,9 @@ def _from_torch(path: str | os.PathLike, graph: Graph, by_name: bool, skip_misma
     from . import torch
 
     found = torch.match(torch.read_state_dict(path), graph, names)
-    problems = found.shapes if by_name else found.problems
+    if by_name:
+        found = replace(found, missing={}, extra=())
+    problems = found.problems
     if problems and not skip_mismatch:
         way = "; skip_mismatch=True loads what fits and leaves out the rest, names={our layer: their module} says what belongs together"
         raise FileError(f"{path}: the weights do not fit the model (matched by {found.how}), nothing was changed: {'; '.join(problems)}{way}")

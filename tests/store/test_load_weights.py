@@ -177,7 +177,7 @@ def test_torch(tmp_path, monkeypatch):
     assert same(weights(model), weights(other))
     part = {p: a for p, a in held.items() if not p.startswith("predictions")}
     shake(model, 3)
-    problems = torch.Match(part, ("predictions/kernel",), ("fc.weight",), (), "test")
+    problems = torch.Match(part, {"predictions/kernel": ""}, {}, ("fc.weight",), "test")
     monkeypatch.setattr(torch, "match", lambda state, graph, names: problems)
     unchanged(model, tmp_path / "x.pth", r"predictions/kernel is missing; fc\.weight belongs to no layer")
     with pytest.warns(UserWarning, match="predictions/kernel is missing"):
