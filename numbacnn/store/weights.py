@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import FileError
 from ..graph import Graph
-from . import align, native
+from . import align, native, torch
 from .keras import archive, layout, legacy, weights_h5
 from .keras.facts import LAYOUT
 from .matching import Matching, leaves
@@ -71,8 +71,6 @@ def _names(source: Source) -> str:
 
 
 def _from_torch(path: str | os.PathLike, graph: Graph, by_name: bool, skip_mismatch: bool, names: Any) -> Loaded:
-    from . import torch
-
     found = torch.match(torch.read_state_dict(path), graph, names)
     if by_name:
         found = replace(found, missing={}, extra=())
