@@ -1,4 +1,4 @@
-"""What a Model can write to files and take from them: whole models and weights alone, of numbacnn, Keras and PyTorch."""
+"""What a model does with files: save in any format, and take weights from any."""
 
 import warnings
 from pathlib import Path

@@ -92,14 +92,19 @@ def _by_name_or_class(ours: Sequence[Leaf], stored: Sequence[StoredLayer]) -> Pa
     pairing = by_names(ours, [whole(s) for s in stored])
     if not _misfits(pairing):
         return pairing
+    mine: dict[str, list[Leaf]] = {}
+    theirs: dict[str, list[StoredLayer]] = {}
+    for leaf in ours:
+        mine.setdefault(snake(leaf.layer.class_name), []).append(leaf)
+    for layer in sorted(stored, key=lambda s: _number(s.key)):
+        theirs.setdefault(_class(layer.key), []).append(layer)
+    if {name: len(found) for name, found in mine.items()} != {name: len(found) for name, found in theirs.items()}:
+        return None
     pairs: list[tuple[Leaf, Part]] = []
-    classes = {_class(s.key) for s in stored} | {snake(leaf.layer.class_name) for leaf in ours}
-    for name in sorted(classes):
-        theirs = sorted((s for s in stored if _class(s.key) == name), key=lambda s: _number(s.key))
-        mine = [leaf for leaf in ours if snake(leaf.layer.class_name) == name]
-        if len(theirs) != len(mine) or len({s.key.rpartition("/")[0] for s in theirs}) > 1:
+    for name, found in theirs.items():
+        if len({layer.key.rpartition("/")[0] for layer in found}) > 1:
             return None
-        pairs += zip(mine, map(whole, theirs), strict=True)
+        pairs += zip(mine[name], map(whole, found), strict=True)
     pairing = Pairing(pairs, [], [])
     return None if _misfits(pairing) else pairing
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from . import torch
 from .keras import archive, legacy, weights_h5, whole_h5
 from .keras.tree import KerasLayer
 from .recognize import Format, recognize
@@ -162,8 +163,6 @@ def _weights_h5(path: Path) -> tuple[dict[str, str], list[DescribedLayer]]:
 
 
 def _torch(path: Path) -> tuple[dict[str, str], list[DescribedLayer]]:
-    from . import torch
-
     held: dict[str, list[StoredWeight]] = {}
     for name, array in torch.read_state_dict(path).items():
         module, _, weight = name.rpartition(".")

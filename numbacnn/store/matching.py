@@ -1,7 +1,7 @@
 """Which of a file's weights goes where in a model: compared by names and shapes, before anything is read."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..functional import snake
@@ -118,8 +118,9 @@ def leaves(tree: Iterable[KerasLayer], above: tuple[str, ...] = ()) -> list[Leaf
         if layer.children:
             found += leaves(layer.children, (*above, layer.name))
         elif layer.weights:
-            aliases = {"/".join((*above, layer.name)), "/".join((*above[:1], layer.name)), layer.owner or layer.name}
-            found.append(Leaf("/".join((*above, layer.name)), layer, frozenset(aliases)))
+            name, owner = "/".join((*above, layer.name)), (layer.owner or layer.name).split("/")
+            aliases = {name, "/".join((*above[:1], layer.name)), "/".join(owner), "/".join((*owner[:1], owner[-1]))}
+            found.append(Leaf(name, layer, frozenset(aliases)))
     return found
 
 
@@ -160,20 +161,31 @@ class Pairing:
 
 
 def by_names(ours: Sequence[Leaf], theirs: Sequence[Part]) -> Pairing:
-    """Leaf and part belong together where they share a name that no other leaf or part has."""
-    places: dict[str, list[int]] = {}
-    for i, part in enumerate(theirs):
-        for alias in part.aliases:
-            places.setdefault(alias, []).append(i)
-    pairs, taken, left = [], set(), []
-    for leaf in ours:
-        found = {places[a][0] for a in leaf.aliases if len(places.get(a, ())) == 1} - taken
-        if len(found) == 1:
-            taken |= found
-            pairs.append((leaf, theirs[found.pop()]))
-        else:
-            left.append(leaf)
-    return Pairing(pairs, left, [p for i, p in enumerate(theirs) if i not in taken])
+    """Leaf and part belong together where they share a name that no other leaf or part has; full names come before shorter ones."""
+    pairs: dict[int, int] = {}
+    taken: set[int] = set()
+    for names in ([{leaf.name, leaf.layer.owner or leaf.name} for leaf in ours], [set(leaf.aliases) for leaf in ours]):
+        left = [i for i in range(len(ours)) if i not in pairs]
+        free = [j for j in range(len(theirs)) if j not in taken]
+        leaf_of = _only({i: names[i] for i in left})
+        for name, j in _only({j: theirs[j].aliases for j in free}).items():
+            if name in leaf_of and leaf_of[name] not in pairs and j not in taken:
+                pairs[leaf_of[name]] = j
+                taken.add(j)
+    return Pairing(
+        [(ours[i], theirs[j]) for i, j in sorted(pairs.items())],
+        [leaf for i, leaf in enumerate(ours) if i not in pairs],
+        [part for j, part in enumerate(theirs) if j not in taken],
+    )
+
+
+def _only(names: Mapping[int, Iterable[str]]) -> dict[str, int]:
+    """Name -> the one thing that has it; names of several are left out."""
+    owners: dict[str, list[int]] = {}
+    for i, found in names.items():
+        for name in found:
+            owners.setdefault(name, []).append(i)
+    return {name: found[0] for name, found in owners.items() if len(found) == 1}
 
 
 def in_order(ours: Sequence[Leaf], theirs: Sequence[Part], trust_names: bool) -> Pairing:

@@ -3,14 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import FileError
 from ..graph import Graph
-from . import align, native
+from . import align, native, torch
 from .keras import archive, layout, legacy, weights_h5
 from .keras.facts import LAYOUT
 from .matching import Matching, leaves
@@ -71,10 +71,10 @@ def _names(source: Source) -> str:
 
 
 def _from_torch(path: str | os.PathLike, graph: Graph, by_name: bool, skip_mismatch: bool, names: Any) -> Loaded:
-    from . import torch
-
     found = torch.match(torch.read_state_dict(path), graph, names)
-    problems = found.shapes if by_name else found.problems
+    if by_name:
+        found = replace(found, missing={}, extra=())
+    problems = found.problems
     if problems and not skip_mismatch:
         way = "; skip_mismatch=True loads what fits and leaves out the rest, names={our layer: their module} says what belongs together"
         raise FileError(f"{path}: the weights do not fit the model (matched by {found.how}), nothing was changed: {'; '.join(problems)}{way}")

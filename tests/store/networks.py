@@ -38,6 +38,14 @@ def unnamed(seed: int = 0, before: int = 0) -> nn.Model:
     return shake(nn.Model(source, x, seed=0), seed)
 
 
+def torch_net(classes: int = 2) -> nn.Model:
+    """The network of torch/fixtures/make.py, without its names."""
+    layers = [nn.Input((7, 7, 2)), nn.Conv2D(4, 3, use_bias=False), nn.BatchNormalization(epsilon=1e-5), nn.ReLU()]
+    layers += [nn.DepthwiseConv2D((3, 2), depth_multiplier=2), nn.PReLU(shared_axes=(1, 2)), nn.Conv2D(6, 1, groups=2)]
+    layers += [nn.GroupNormalization(3, epsilon=1e-5), nn.Conv2DTranspose(3, 2, 2), nn.Flatten(), nn.Dense(3), nn.BatchNormalization(epsilon=1e-5)]
+    return nn.Sequential([*layers, nn.ReLU(), nn.Dense(classes, name="fc2")], seed=0)
+
+
 def weights(model: nn.Model) -> dict[str, np.ndarray]:
     """Copies of all weights by path."""
     return {path: array.copy() for path, array in model.network.weights().items()}

@@ -1,6 +1,7 @@
 """nn.describe: every format, with layers that are not installed too."""
 
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -66,10 +67,10 @@ def test_quantized_and_foreign_files(tmp_path):
         nn.describe(tmp_path / "y")
 
 
-def test_torch(tmp_path, monkeypatch):
-    torch = pytest.importorskip("numbacnn.store.torch")
-    (tmp_path / "x.pth").write_bytes(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.")
-    monkeypatch.setattr(torch, "read_state_dict", lambda path: {"features.0.weight": np.zeros((4, 3, 3, 3), np.float32), "features.0.bias": np.zeros(4)})
-    found = nn.describe(tmp_path / "x.pth")
-    assert [(layer.name, layer.parameters) for layer in found.layers] == [("features.0", 112)]
+@pytest.mark.parametrize("file", ["net.pth", "net_stream.pth"])
+def test_pytorch(file):
+    found = nn.describe(Path(__file__).parent / "torch" / "fixtures" / file)
     assert (found.format, found.whole) == ("torch", False)
+    layers = {layer.name: layer for layer in found.layers}
+    assert {"conv1", "bn1", "fc2"} <= set(layers)
+    assert [(w.name, w.shape) for w in layers["fc2"].weights] == [("weight", (2, 3)), ("bias", (2,))]

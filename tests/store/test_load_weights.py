@@ -3,14 +3,16 @@
 import re
 import warnings
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from networks import named, same, shake, unnamed, weights
+from networks import named, same, shake, torch_net, unnamed, weights
 
 import numbacnn as nn
 from numbacnn.errors import ConfigError, FileError, UnknownNameError
+from numbacnn.store import torch
 
 FORMATS = ("numbacnn", "keras", "keras_h5", "weights_h5", "legacy_weights")
 
@@ -165,24 +167,33 @@ def test_the_state_of_random_generators_is_no_weight(tmp_path, form):
         assert same(weights(nn.load(path)), weights(source))
 
 
-def test_torch(tmp_path, monkeypatch):
-    """Names, layouts and files of PyTorch are tested with store.torch; here, that load_weights asks for them."""
-    torch = pytest.importorskip("numbacnn.store.torch")
-    model, other = named(seed=1), named(seed=2)
-    (tmp_path / "x.pth").write_bytes(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.")
-    held = weights(other)
-    monkeypatch.setattr(torch, "read_state_dict", lambda path: held)
-    monkeypatch.setattr(torch, "match", lambda state, graph, names: torch.Match(state, how="test"))
-    model.load_weights(tmp_path / "x.pth")
-    assert same(weights(model), weights(other))
-    part = {p: a for p, a in held.items() if not p.startswith("predictions")}
-    shake(model, 3)
-    problems = torch.Match(part, ("predictions/kernel",), ("fc.weight",), (), "test")
-    monkeypatch.setattr(torch, "match", lambda state, graph, names: problems)
-    unchanged(model, tmp_path / "x.pth", r"predictions/kernel is missing; fc\.weight belongs to no layer")
-    with pytest.warns(UserWarning, match="predictions/kernel is missing"):
-        model.load_weights(tmp_path / "x.pth", skip_mismatch=True)
-    assert same({p: a for p, a in weights(model).items() if p in part}, part)
+PYTORCH = Path(__file__).parent / "torch" / "fixtures"
+
+
+@pytest.mark.parametrize("file", ["net.pth", "net_stream.pth"])
+def test_files_of_pytorch(file):
+    model = torch_net()
+    model.load_weights(PYTORCH / file)
+    expected = torch.to_weights(torch.read_state_dict(PYTORCH / file), model.graph)
+    assert same(weights(model), expected)
+    shake(model, 1).load_weights(PYTORCH / file, names=given_names(model))
+    assert same(weights(model), expected)
+
+
+def given_names(model):
+    theirs = ("conv1", "bn1", "depthwise", "act", "grouped", "norm", "up", "fc1", "bn2", "fc2")
+    return dict(zip((h.name for h in model.layers if h.specs), theirs, strict=True))
+
+
+def test_a_file_of_pytorch_for_another_head():
+    model = shake(torch_net(classes=3), 1)
+    before, names = weights(model), given_names(model)
+    said = unchanged(model, PYTORCH / "net.pth", r"fc2\.weight has shape \(2, 3\), fc2/kernel needs \(3, 3\)", names=names)
+    assert "fc2.bias has shape (2,)" in said and "skip_mismatch=True" in said
+    with pytest.warns(UserWarning, match=r"fc2\.weight has shape"):
+        model.load_weights(PYTORCH / "net.pth", skip_mismatch=True, names=names)
+    expected = torch.match(torch.read_state_dict(PYTORCH / "net.pth"), model.graph, names).weights
+    assert all(np.array_equal(a, (before if p.startswith("fc2") else expected)[p]) for p, a in weights(model).items())
 
 
 @pytest.mark.parametrize(

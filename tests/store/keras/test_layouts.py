@@ -80,7 +80,7 @@ def paths_of(tree):
     return {f"{leaf.layer.owner}/{w}": s for leaf in leaves(tree) for w, s in leaf.layer.weights}
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(trees(), st.randoms(use_true_random=False))
 def test_any_tree_comes_back(tmp_path_factory, tree, chance):
     """In both layouts, whatever was frozen: models' weights may come in any order of layers; and to a flat model as well."""
