@@ -16,6 +16,7 @@ _NAMES = {
     "Input": "model",
     "Prediction": "model",
     "build": "loading",
+    "keras_application": "keras_applications",
     "load": "loading",
     "set_random_seed": "model",
     "image_folder": "data.batches",
@@ -27,7 +28,7 @@ _NAMES = {
     **dict.fromkeys(("OneCycle", "Cosine", "Schedule"), "train.schedules"),
     **dict.fromkeys(("L1", "L2", "L1L2"), "regularizers"),
     **dict.fromkeys(("GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal", "LecunUniform", "LecunNormal", "Zeros", "Ones", "Orthogonal"), "init"),
-    **dict.fromkeys(("RandomNormal", "RandomUniform", "TruncatedNormal"), "init"),
+    **dict.fromkeys(("RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling"), "init"),
     **dict.fromkeys(("Layer", "Elementwise", "Weight", "option"), "layer"),
     **dict.fromkeys(
         ("NumbacnnError", "ShapeError", "ConfigError", "UnknownNameError", "PluginError", "FileError", "DataError", "DeviceError", "NotFiniteError"), "errors"
