@@ -17,6 +17,8 @@ SHORT_HELP = {
     "warmup": "Compile a model's kernels ahead, so that training starts at once.",
     "layers": "List the layers that are installed.",
     "bench": "Measure how fast a model trains and predicts here.",
+    "describe": "Show what a model or weight file holds.",
+    "convert": "Turn model and weight files into other formats.",
 }
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 

@@ -18,6 +18,8 @@ _NAMES = {
     "build": "loading",
     "keras_application": "keras_applications",
     "load": "loading",
+    "describe": "store.describe",
+    "Description": "store.describe",
     "set_random_seed": "model",
     "image_folder": "data.batches",
     "Dataset": "data.batches",

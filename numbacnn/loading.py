@@ -10,7 +10,7 @@ from .fields import build as build_fields
 from .functional import Handle, Symbol, recall
 from .graph import Shape
 from .model import Input, Model
-from .store import native
+from .store import files, native
 
 
 def build(name: str, input_shape: Shape = (224, 224, 3), classes: int = 1000, seed: int | None = None, **options: Any) -> Model:
@@ -20,13 +20,16 @@ def build(name: str, input_shape: Shape = (224, 224, 3), classes: int = 1000, se
 
 
 def load(path: str | Path) -> Model:
-    """The model in a file that numbacnn wrote, compiled as it was; a RUN folder means the model.h5 in it."""
+    """The model in a file of numbacnn (compiled as it was) or of Keras (.keras, .h5; 2.x and 3); a RUN folder means the model.h5 in it.
+
+    The content decides, not the name. Raises FileError for anything else, and for weights alone, which model.load_weights takes.
+    """
     path = Path(path)
     if path.is_dir():
         if not (path / "model.h5").is_file():
             raise DataError(f"{path} holds no model.h5: give a model file or a RUN folder of numbacnn fit")
         path = path / "model.h5"
-    return restore(native.read(path))
+    return restore(files.read(path))
 
 
 def restore(file: "native.ModelFile") -> Model:
@@ -47,6 +50,7 @@ def restore(file: "native.ModelFile") -> Model:
     model._begin((file.extra or {}).get("name"))
     model.preprocess = Preprocess.from_json(file.preprocess) if file.preprocess else None
     model.classes = file.classes
+    model.keras_layers = (file.extra or {}).get("keras_layers")
     model._settle(file.graph, handles, [symbols[n] for n in file.graph.inputs], [symbols[n] for n in file.graph.outputs])
     model.network.suggestions = dict(file.choices or {})
     if file.compiled:

@@ -1,6 +1,7 @@
 """Model: a graph of layers with weights, and Keras' compile / fit / evaluate / predict on it."""
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from .errors import ConfigError, ShapeError, UnknownNameError
 from .fields import to_json
 from .functional import Handle, Symbol, collect, inline, recall, set_all
 from .graph import Graph, Shape, keras_order
-from .store import native
+from .store import files, native, weights
 from .train import loop
 from .train.callbacks import Lines, as_list
 from .train.network import Network
@@ -71,6 +72,7 @@ class Model:
         self.name, self.stop_training = name, False
         self.preprocess: Preprocess | None = None
         self.classes: tuple[str, ...] | None = None
+        self.keras_layers: Any = None  # of a model from a Keras file: how its layers lay in each other there (store.keras.layout)
 
     def _build(self, inputs: Any, outputs: Any, seed: int | None) -> None:
         inputs, outputs = _symbols(inputs, "inputs"), _symbols(outputs, "outputs")
@@ -400,27 +402,67 @@ class Model:
 
     # ---- files
 
-    def save(self, path: str | Path, *, checkpoint: bool = False, loop: dict | None = None) -> None:
-        """Write the model to an HDF5 file, whole or not at all; checkpoint=True adds the optimizer's state and `loop`."""
+    def save(self, path: str | Path, format: str | None = None, *, checkpoint: bool = False, loop: dict | None = None) -> None:
+        """Write the model to a file, whole or not at all.
+
+        format  "numbacnn": HDF5 with everything that belongs to the model; checkpoint=True adds the optimizer's state and `loop`
+                "keras": a .keras archive for Keras 3;  "keras_h5": one .h5 that Keras 3 and tf.keras 2 open
+                None: "keras" for a path that ends in .keras, else "numbacnn"
+        """
+        kind = files.format_of(path, format)
+        if not kind.whole:
+            raise ConfigError(f"{path}: {kind.title} holds weights alone: call save_weights, or give a whole model's format (numbacnn, keras, keras_h5)")
+        if checkpoint and kind != "numbacnn":
+            raise ConfigError(f"{path}: checkpoint=True is for numbacnn's own files, not for {kind.title}")
+        files.write(path, self.contents(checkpoint, loop), kind)
+
+    def contents(self, checkpoint: bool = False, loop: dict | None = None) -> native.ModelFile:
+        """What a file of the model holds; the arrays are the model's own."""
         session = self._session
         slots, places = session.export() if session and checkpoint else ({}, [])
         link = self.network.links[0] or (session.losses[0].link if session and session.losses[0] else None)
-        native.write(
-            path,
-            native.ModelFile(
-                graph=self.graph,
-                weights=self.network.weights(),
-                trainable={owner: h.trainable for owner, h in self.handles.items()},
-                preprocess=self.preprocess.to_json() if self.preprocess else None,
-                classes=self.classes,
-                task={"softmax": "single_label", "sigmoid": "multi_label"}.get(link),
-                compiled=self._compiled,
-                extra={"name": self.name} if self.name else {},
-                choices=self.network.suggestions | self.network.choices or None,
-                optimizer=slots or None,
-                loop={"step": session.step, "places": places, **(loop or {})} if session and checkpoint else None,
-            ),
+        return native.ModelFile(
+            graph=self.graph,
+            weights=self.network.weights(),
+            trainable={owner: h.trainable for owner, h in self.handles.items()},
+            preprocess=self.preprocess.to_json() if self.preprocess else None,
+            classes=self.classes,
+            task={"softmax": "single_label", "sigmoid": "multi_label"}.get(link),
+            compiled=self._compiled,
+            extra={key: value for key, value in (("name", self.name), ("keras_layers", self.keras_layers)) if value},
+            choices=self.network.suggestions | self.network.choices or None,
+            optimizer=slots or None,
+            loop={"step": session.step, "places": places, **(loop or {})} if session and checkpoint else None,
         )
+
+    def save_weights(self, path: str | Path, format: str | None = None) -> None:
+        """Write the weights, for `load_weights` here or in Keras.
+
+        format  "weights_h5": Keras' .weights.h5;  "legacy_weights": Keras' older layout;  "numbacnn": a whole model of ours
+                None: "weights_h5" for a path that ends in .weights.h5, else "numbacnn"
+        """
+        kind = files.format_of(path, format)
+        if kind.whole and kind != "numbacnn":
+            raise ConfigError(f"{path}: {kind.title} holds a whole model: call save, or give a format of weights (weights_h5, legacy_weights, numbacnn)")
+        files.write(path, self.contents(), kind)
+
+    def load_weights(self, path: str | Path, by_name: bool = False, skip_mismatch: bool = False, *, names: Any = None) -> None:
+        """Take the weights from a file: of numbacnn, of Keras (.h5, .weights.h5, .keras, whole models too), or of PyTorch (.pth).
+
+        As in Keras, the k-th layer with weights takes those of the file's k-th, and names decide where they tell more.
+        by_name        layers of the same name take theirs; the others, on both sides, are left out
+        skip_mismatch  layers that do not fit keep what they have, with a warning that lists them
+        names          for PyTorch: {our layer: their module} where neither names nor order tell
+
+        Raises FileError that lists every missing, extra and mis-shaped weight; then nothing is changed.
+        """
+        loaded = weights.load(path, self.graph, by_name, skip_mismatch, names=names, layers=self.keras_layers)
+        if loaded.skipped:
+            warnings.warn(f"{path}: left out, since it does not fit: {loaded.skipped}", stacklevel=2)
+        with self.network.lock:
+            for place, array in loaded.arrays.items():
+                owner, _, name = place.rpartition("/")
+                self.handles[owner].put(name, array)
 
     def summary(self, plan: bool = False) -> Any:
         """Print and return a table of layers, shapes, parameters, multiply-adds and memory; plan=True adds the launches."""

@@ -13,20 +13,20 @@ import os
 import re
 from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
 from .. import fields, registry
-from ..errors import ConfigError, FileError, NumbacnnError, PluginError, UnknownNameError
+from ..errors import ConfigError, NumbacnnError, PluginError, UnknownNameError
 from ..graph import Graph, Node
 from ..layer import Layer
+from .atomic import replacing
 from .safe import SafeFile
 
 FORMAT, VERSION = "numbacnn", 1
-_TASKS = (None, "single_label", "multi_label")
+TASKS = (None, "single_label", "multi_label")
 _NODE = {"name": str, "layer": str, "fields": dict, "inputs": list, "owner": str, "weight_names": list, "stream": int}
 
 
@@ -68,38 +68,15 @@ def write(path: str | os.PathLike, model: ModelFile) -> None:
         "versions": _versions({n["layer"] for n in graph["nodes"]}),
     }
     packed = {name: _pack(name, value) for name, value in texts.items() if value is not None}
-    path = Path(os.path.realpath(path))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(temporary, "w") as file:
-            file.attrs["format"], file.attrs["version"] = np.bytes_(FORMAT), VERSION
-            for name, text in packed.items():
-                file.create_dataset(name, data=text)
-            group = file.create_group("weights")
-            for i, name in enumerate(graph["weights"]):
-                group.create_dataset(str(i), data=np.asarray(model.weights[name], np.float32)).attrs["path"] = np.bytes_(name.encode())
-            for slot, array in (model.optimizer or {}).items():
-                file.create_dataset(f"optimizer/{slot}", data=array)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # h5py raises the latter when closing on a full disk
-        raise FileError(f"{path} cannot be written: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":  # other systems have no such thing
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass  # some network file systems refuse it: the file itself is synced
-    finally:
-        os.close(handle)
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format"], file.attrs["version"] = np.bytes_(FORMAT), VERSION
+        for name, text in packed.items():
+            file.create_dataset(name, data=text)
+        group = file.create_group("weights")
+        for i, name in enumerate(graph["weights"]):
+            group.create_dataset(str(i), data=np.asarray(model.weights[name], np.float32)).attrs["path"] = np.bytes_(name.encode())
+        for slot, array in (model.optimizer or {}).items():
+            file.create_dataset(f"optimizer/{slot}", data=array)
 
 
 def _pack(name: str, value: Any) -> np.bytes_:
@@ -112,7 +89,7 @@ def _pack(name: str, value: Any) -> np.bytes_:
 
 
 def _graph_to_json(model: ModelFile) -> dict[str, Any]:
-    expected = _expected(model.graph)
+    expected = expected_weights(model.graph)
     given = {p: np.shape(w) for p, w in model.weights.items()}
     if given != expected:
         wrong = [f"{p}: {given.get(p, 'missing')}, not {s}" for p, s in expected.items() if given.get(p) != s]
@@ -152,7 +129,7 @@ def _versions(layers: set[str]) -> dict[str, Any]:
     return {"numbacnn": metadata.version("numbacnn"), "layers": origins}
 
 
-def _expected(graph: Graph) -> dict[str, tuple[int, ...]]:
+def expected_weights(graph: Graph) -> dict[str, tuple[int, ...]]:
     """Path -> shape of every weight that the graph's layers have, in order."""
     shapes, expected, seen = graph.shapes(), {}, set()
     for node in graph.nodes:
@@ -181,7 +158,7 @@ def read(path: str | os.PathLike) -> ModelFile:
         graph = _graph(file, stored, versions)
         classes = _dict(file, "classes") or {}
         names, task, trainable = classes.get("names"), classes.get("task"), stored.get("trainable")
-        if task not in _TASKS or not (names is None or _texts(names)):
+        if task not in TASKS or not (names is None or _texts(names)):
             raise file.fail("classes must hold names and a task, single_label or multi_label")
         if not isinstance(trainable, dict) or not all(isinstance(v, bool) for v in trainable.values()):
             raise file.fail("graph: trainable must say true or false for each layer")
@@ -267,7 +244,7 @@ def _weights(file: SafeFile, paths: Any, graph: Graph) -> dict[str, np.ndarray]:
     if not _texts(paths) or len(set(paths)) != len(paths):
         raise file.fail("graph: weights must be a list of different paths: the file is damaged")
     try:
-        expected = _expected(graph)
+        expected = expected_weights(graph)
     except NumbacnnError as error:
         raise file.fail(f"graph: {error}") from error
     except Exception as error:  # a layer, perhaps a plugin's, met a shape that it was not written for

@@ -34,7 +34,7 @@ def small() -> ModelFile:
     )
     graph = Graph(nodes, ("x",), ("relu",))
     drawn = np.random.default_rng(0)
-    weights = {p: drawn.standard_normal(s).astype(np.float32) for p, s in native._expected(graph).items()}
+    weights = {p: drawn.standard_normal(s).astype(np.float32) for p, s in native.expected_weights(graph).items()}
     return ModelFile(graph, weights, {"a/conv": False, "norm": True})
 
 
