@@ -16,6 +16,7 @@ _NAMES = {
     "Input": "model",
     "Prediction": "prediction",
     "build": "loading",
+    "keras_application": "keras_applications",
     "load": "loading",
     "pretrained": "zoo",
     "describe": "store.describe",
@@ -32,7 +33,7 @@ _NAMES = {
     **dict.fromkeys(("ReduceLROnPlateau", "EarlyStopping"), "train.plateau"),
     **dict.fromkeys(("L1", "L2", "L1L2"), "regularizers"),
     **dict.fromkeys(("GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal", "LecunUniform", "LecunNormal", "Zeros", "Ones", "Orthogonal"), "init"),
-    **dict.fromkeys(("RandomNormal", "RandomUniform", "TruncatedNormal"), "init"),
+    **dict.fromkeys(("RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling"), "init"),
     **dict.fromkeys(("Layer", "Elementwise", "Weight", "option"), "layer"),
     **dict.fromkeys(
         ("NumbacnnError", "ShapeError", "ConfigError", "UnknownNameError", "PluginError", "FileError", "DataError", "DeviceError", "NotFiniteError"), "errors"

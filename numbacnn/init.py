@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -107,6 +107,37 @@ class LecunNormal(_ScaledNormal):
 
 
 @dataclass(frozen=True)
+class VarianceScaling(Initializer):
+    """Variance scale / fan: the general form of the six above, with Keras' options.
+
+    mode          "fan_in", "fan_out", or "fan_avg", the mean of both
+    distribution  "truncated_normal" (cut at two standard deviations), "untruncated_normal" or "uniform"
+    """
+
+    scale: float = 1.0
+    mode: Literal["fan_in", "fan_out", "fan_avg"] = "fan_in"
+    distribution: Literal["truncated_normal", "untruncated_normal", "uniform"] = "truncated_normal"
+
+    def __post_init__(self):
+        if not (self.scale > 0 and math.isfinite(self.scale)):
+            raise ConfigError(f"VarianceScaling: scale={self.scale!r} must be positive")
+        if self.mode not in ("fan_in", "fan_out", "fan_avg"):
+            raise ConfigError(f"VarianceScaling: mode={self.mode!r} must be 'fan_in', 'fan_out' or 'fan_avg'")
+        if self.distribution not in ("truncated_normal", "untruncated_normal", "uniform"):
+            raise ConfigError(f"VarianceScaling: distribution={self.distribution!r} must be 'truncated_normal', 'untruncated_normal' or 'uniform'")
+
+    def draw(self, shape, generator):
+        fan_in, fan_out = fans(shape)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        deviation = math.sqrt(self.scale / max(1.0, fan))
+        if self.distribution == "uniform":
+            return _uniform(shape, generator, -math.sqrt(3) * deviation, math.sqrt(3) * deviation)
+        if self.distribution == "untruncated_normal":
+            return deviation * generator.standard_normal(shape, dtype=np.float32)
+        return _truncated(shape, generator) * (deviation / _TRUNCATED)
+
+
+@dataclass(frozen=True)
 class Constant(Initializer):
     """The same value everywhere."""
 
@@ -189,6 +220,7 @@ NAMES = {
     "he_normal": HeNormal,
     "lecun_uniform": LecunUniform,
     "lecun_normal": LecunNormal,
+    "variance_scaling": VarianceScaling,
     "zeros": Zeros,
     "ones": Ones,
     "constant": Constant,

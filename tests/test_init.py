@@ -27,6 +27,9 @@ def draw(spec, shape=SHAPE, seed=0):
         ("he_normal", 2 / FAN_IN),
         ("lecun_uniform", 1 / FAN_IN),
         ("lecun_normal", 1 / FAN_IN),
+        (init.VarianceScaling(3.0), 3 / FAN_IN),
+        (init.VarianceScaling(2.0, "fan_out"), 2 / FAN_OUT),
+        (init.VarianceScaling(1 / 3, "fan_avg", "uniform"), 2 / 3 / (FAN_IN + FAN_OUT)),
     ],
 )
 def test_scaled_by_fan(name, variance):
@@ -34,7 +37,7 @@ def test_scaled_by_fan(name, variance):
     assert values.dtype == np.float32 and values.shape == SHAPE
     assert abs(values.mean()) < 4 * math.sqrt(variance / values.size)
     assert values.var() == pytest.approx(variance, rel=0.03)
-    limit = math.sqrt(3 * variance) if "uniform" in name else 2 * math.sqrt(variance) / 0.87962566103423978
+    limit = math.sqrt(3 * variance) if "uniform" in str(name) else 2 * math.sqrt(variance) / 0.87962566103423978
     assert 0.97 * limit < np.abs(values).max() <= limit * (1 + 1e-6)
 
 
