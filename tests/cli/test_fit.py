@@ -139,7 +139,9 @@ def test_sizes_too_small_for_the_network(numbacnn, pictures, tmp_path, side):
 
 
 def test_a_loss_that_is_not_a_number(numbacnn, pictures, tmp_path):
-    done = numbacnn("fit", "pictures", "--model", "small", "--out", "run", "--size", "8", "--epochs", "50", "--batch-size", "8", "--optimizer", "SGD", "--lr", "1e30")
+    done = numbacnn(
+        "fit", "pictures", "--model", "small", "--out", "run", "--size", "8", "--epochs", "50", "--batch-size", "8", "--optimizer", "SGD", "--lr", "1e30"
+    )
     assert done.status == 3
     last = done.err.splitlines()[-1]
     assert last.startswith("numbacnn: training stopped in epoch")
@@ -192,7 +194,24 @@ def test_ctrl_c_before_training(numbacnn, pictures, tmp_path, monkeypatch):
 
 def test_gray_pictures_and_oblong_sizes(numbacnn, pictures, tmp_path):
     done = numbacnn(
-        "fit", "pictures", "--model", "small", "--out", "run", "--size", "8x12", "--color", "gray", "--epochs", "1", "--augment", "full", "--optimizer", "sgd", "--lr", "0.01"
+        "fit",
+        "pictures",
+        "--model",
+        "small",
+        "--out",
+        "run",
+        "--size",
+        "8x12",
+        "--color",
+        "gray",
+        "--epochs",
+        "1",
+        "--augment",
+        "full",
+        "--optimizer",
+        "sgd",
+        "--lr",
+        "0.01",
     )
     assert done.status == 0, done.err
     assert nn.load(tmp_path / "run").input_shape == (None, 8, 12, 1)
