@@ -1,7 +1,7 @@
 """A parsed model -> our graph: models in the model are inlined, with a path, and layers that are called several times keep one set of weights."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ... import registry
@@ -17,6 +17,7 @@ from .parse import Entry, ParsedModel, input_shape
 from .tree import KerasLayer, ordered_weights
 
 _CALLS = 20_000  # models that call models that call models multiply
+_FUNCTIONS = ("TFOpLambda", "SlicingOpLambda")
 _SIZE = 1 << 30  # elements of one weight, and of one output for one image
 
 
@@ -95,10 +96,10 @@ class Builder:
                 ordered = self._arguments(entry, call, node, inner)
                 values[name, number] = self.call_model(entry.model, ordered, f"{path}{name}/", trainable, inner)
             else:
-                values[name, number] = [self._call_layer(entry, number, call, inputs, path, trainable, fail)]
+                values[name, number] = [self._call_layer(entry, call, inputs, path, trainable, fail)]
         return [node(t, fail) for t in model.outputs]
 
-    def _arguments(self, entry: Entry, call: Call, node: object, fail: Fail) -> list[str]:
+    def _arguments(self, entry: Entry, call: Call, node: Callable[[Tensor, Fail], str], fail: Fail) -> list[str]:
         """The nodes that a model is called on, in the order of its inputs; a dict says which is which."""
         if self._trains(call):
             raise fail("it is called with training=True: numbacnn has no layers that train while they predict")
@@ -112,42 +113,44 @@ class Builder:
             raise fail(f"it has {len(inputs)} inputs ({', '.join(t.layer for _, t in inputs)}), which {shown(call.args)} are not")
         return [node(t, fail) for t in tensors]
 
-    def _call_layer(self, entry: Entry, number: int, call: Call, inputs: list[str], path: str, trainable: bool, fail: Fail) -> str:
-        inside, key = entry.within(fail), (path, entry.name)
-        shapes = [self.shapes[i] for i in inputs]
+    def _call_layer(self, entry: Entry, call: Call, inputs: list[str], path: str, trainable: bool, fail: Fail) -> str:
+        """The node that a call of a layer becomes, the last of its parts' nodes."""
+        inside = entry.within(fail)
         if not inputs:
             raise inside("it is called on no tensor")
-        again, is_function = self.made.get(key), is_operation(entry) or entry.class_name in ("TFOpLambda", "SlicingOpLambda")
-        if self.channels_first:
-            entry = with_channels_last(entry, shapes, inside)
-        if is_function:
-            slots = iter(range(len(inputs)))
-            args, options = replaced([call.args, call.options], lambda _: Slot(next(slots)))
-            parts = operation(entry, args, options, shapes, self.keras, inside)
-            again = None  # the arguments may differ from call to call, and there are no weights to share
-        else:
-            self._check_call(call, inside)
-            parts = () if again else parts_of(entry, shapes, self.keras, fail)
-            if self._trains(call) and (entry.class_name.startswith("Random") or any(self._rests(p.layer) for p in parts)):
-                raise inside("it is called with training=True: numbacnn has no layers that train while they predict")
-        if again is None:
-            again = _Made(self._fresh(path + entry.name))
-            for i, part in enumerate(parts):
-                last = i == len(parts) - 1
-                again.parts.append((part, again.owner if last else self._fresh(f"{again.owner}/part{i + 1}")))
-            self.made[key] = again
-            self.trainable[again.owner] = trainable and is_trainable(entry, fail)
+        made = self._made_of(entry, call, [self.shapes[i] for i in inputs], path, trainable, fail)
         done: list[str] = []
-        for part, owner in again.parts:
+        for part, owner in made.parts:
             sources = tuple(inputs) if part.sources is None else tuple(inputs[s] if s >= 0 else done[~s] for s in part.sources)
             name = owner if owner not in self.shapes else self._fresh(owner, "_call")
             done.append(self._add(name, owner, part.layer, sources, inside))
             found = self._weights(part.layer, [self.shapes[s] for s in sources], inside)
-            if name != owner and found != again.weights and owner == again.owner:
-                raise inside(f"it is shared, but an input of shape {self.shapes[sources[0]]} needs other weights than the first one")
-            if owner == again.owner:
-                again.weights = found
+            if owner == made.owner:
+                if name != owner and found != made.weights:
+                    raise inside(f"it is shared, but an input of shape {self.shapes[sources[0]]} needs other weights than the first one")
+                made.weights = found
         return done[-1]
+
+    def _made_of(self, entry: Entry, call: Call, shapes: list[Shape], path: str, trainable: bool, fail: Fail) -> _Made:
+        """What a layer becomes, at its first call; later calls get the same. A function becomes something at each call: its arguments differ."""
+        inside, made, is_function = entry.within(fail), self.made.get((path, entry.name)), is_operation(entry) or entry.class_name in _FUNCTIONS
+        if self.channels_first:
+            entry = with_channels_last(entry, shapes, inside)
+        if is_function:
+            slots = iter(range(len(shapes)))
+            args, options = replaced([call.args, call.options], lambda _: Slot(next(slots)))
+            made, parts = None, operation(entry, args, options, shapes, self.keras, inside)
+        else:
+            self._check_call(call, inside)
+            parts = tuple(part for part, _ in made.parts) if made else parts_of(entry, shapes, self.keras, fail)
+            if self._trains(call) and (entry.class_name.startswith("Random") or any(self._rests(p.layer) for p in parts)):
+                raise inside("it is called with training=True: numbacnn has no layers that train while they predict")
+        if made is None:
+            made = self.made[path, entry.name] = _Made(self._fresh(path + entry.name))
+            owners = [self._fresh(f"{made.owner}/part{i + 1}") for i in range(len(parts) - 1)]
+            made.parts = list(zip(parts, (*owners, made.owner), strict=True))
+            self.trainable[made.owner] = trainable and is_trainable(entry, fail)
+        return made
 
     def _trains(self, call: Call) -> bool:
         """Whether a call says training=True. Keras 3 notes that too, but whoever runs the model overrules it."""

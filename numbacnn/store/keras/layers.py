@@ -30,6 +30,8 @@ class Part:
 
 def parts_of(entry: Entry, shapes: Sequence[Shape], keras: int, fail: Fail) -> tuple[Part, ...]:
     """What a layer of Keras becomes on inputs of these shapes; `keras` is the major version that wrote the file."""
+    if entry.class_name == "Custom>CustomScaleLayer":  # how tf.keras 2 registers a layer of InceptionResNetV2
+        entry = replace(entry, class_name="CustomScaleLayer")
     fail, name = entry.within(fail), entry.class_name
     check_dtype(entry.config.get("dtype"), fail)
     if name in CODE:
@@ -51,8 +53,9 @@ def parts_of(entry: Entry, shapes: Sequence[Shape], keras: int, fail: Fail) -> t
 
 def _is_keras(entry: Entry) -> bool:
     """Whether the class is Keras' own, as far as the file says: a user's class has a module, or a name, of its own."""
-    root = str(entry.module or "keras").partition(".")[0]
-    return root in ("keras", "tf_keras", "tensorflow") and ">" not in f"{entry.class_name}{entry.registered_name or ''}"
+    if isinstance(entry.module, str):
+        return entry.module.partition(".")[0] in ("keras", "tf_keras", "tensorflow")
+    return ">" not in entry.class_name
 
 
 def check_dtype(dtype: Any, fail: Fail) -> None:

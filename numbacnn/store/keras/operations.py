@@ -28,7 +28,7 @@ _UNARY = {
     **{"Silu": "Swish", "nn.silu": "Swish", "nn.swish": "Swish", "HardSigmoid": "HardSigmoid", "HardSilu": "HardSwish", "HardSwish": "HardSwish"},
     **{"Elu": "ELU", "nn.elu": "ELU", "Selu": "SELU", "nn.selu": "SELU", "Softplus": "Softplus", "math.softplus": "Softplus", "nn.softplus": "Softplus"},
     **{"Softsign": "Softsign", "nn.softsign": "Softsign", "Mish": "Mish", "Exp": "Exponential", "math.exp": "Exponential"},
-    **{"Identity": "Identity", "identity": "Identity", "Cast": "Identity", "cast": "Identity", "StopGradient": "Identity", "stop_gradient": "Identity"},
+    **{"Identity": "Identity", "identity": "Identity"},
 }
 _LAYERS_TOO = ("Add", "Subtract", "Multiply", "Maximum", "Minimum")  # names that a layer has as well, which takes one list
 
@@ -55,7 +55,8 @@ def operation(entry: Entry, args: list, options: dict, shapes: Sequence[Shape], 
         kind = str(entry.config.get("function"))
         fail = _named(fail, f"function tf.{kind}")
     options = {k: v for k, v in options.items() if k not in ("name", "out_type", "training", "mask") and v is not None}
-    settings = {k: v for k, v in entry.config.items() if k not in ("name", "trainable", "dtype", "function") and v is not None}
+    unsaid = ("name", "trainable", "function", *(("dtype",) if kind != "Cast" else ()))  # of a TFOpLambda, dtype is the layer's
+    settings = {k: v for k, v in entry.config.items() if k not in unsaid and v is not None}
     try:
         if kind in _BINARY:
             operands = [*args, *(options[k] for k in ("x1", "x", "x2", "y") if k in options)]
@@ -193,6 +194,12 @@ def _square(args: list, settings: dict, shapes: Sequence[Shape], fail: Fail) -> 
     return (Part(registry.layers["Multiply"](), (source, source)),)
 
 
+def _cast(args: list, settings: dict, shapes: Sequence[Shape], fail: Fail) -> tuple[Part, ...]:
+    if not str(settings.get("dtype")).startswith(("float", "bfloat")):
+        raise fail(f"dtype={shown(settings.get('dtype'))}: numbacnn computes in float32 throughout")
+    return (Part(registry.layers["Identity"](), (_only(args, settings, fail),)),)
+
+
 def _negative(args: list, settings: dict, shapes: Sequence[Shape], fail: Fail) -> tuple[Part, ...]:
     return (Part(registry.layers["Rescaling"](-1.0), (_only(args, settings, fail),)),)
 
@@ -202,4 +209,5 @@ _SHAPED: dict[str, Callable] = {
     **{"Clip": _clip, "clip_by_value": _clip, "Mean": _mean, "math.reduce_mean": _mean, "Concatenate": _concatenate, "concat": _concatenate},
     **{"Reshape": _reshape, "reshape": _reshape, "Transpose": _transpose, "transpose": _transpose, "compat.v1.transpose": _transpose},
     **{"Square": _square, "math.square": _square, "Negative": _negative, "math.negative": _negative},
+    **{"Cast": _cast, "cast": _cast},
 }

@@ -19,8 +19,7 @@ def settle(model: ParsedModel, fail: Fail) -> None:
         if not entry.outputs_of:
             raise inside("it is called on nothing: a layer without inbound_nodes, other than an input, is in no graph")
         for call in entry.calls:
-            call.args = replaced(call.args, lambda t, inside=inside: _counted(t, firsts.get(t.layer, (0, 0))[0], model, inside))
-            call.options = replaced(call.options, lambda t, inside=inside: _counted(t, firsts.get(t.layer, (0, 0))[0], model, inside))
+            call.args, call.options = replaced([call.args, call.options], lambda t, inside=inside: _counted(t, firsts.get(t.layer, (0, 0))[0], model, inside))
     model.outputs = [_counted(t, firsts.get(t.layer, (0, 0))[1], model, fail) for t in model.outputs]
     for _, tensor in model.inputs:
         if tensor.layer not in model.entries or model.entries[tensor.layer].class_name not in ("", "InputLayer"):

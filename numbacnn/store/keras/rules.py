@@ -3,7 +3,7 @@
 A class that is not in the list, and that no registered layer has the name of, is refused. Nothing is imported by a name in a file.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _KERNEL = ("use_bias", "activation", "kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer")
 _DEPTHWISE = ("use_bias", "activation", "depthwise_initializer", "bias_initializer", "depthwise_regularizer", "bias_regularizer")
@@ -97,6 +97,7 @@ _ALL = (
     ),
 )
 RULES = {rule.keras: rule for rule in _ALL}
+RULES |= {name: replace(RULES["BatchNormalization"], keras=name) for name in ("BatchNormalizationV1", "BatchNormalizationV2", "SyncBatchNormalization")}
 WRITTEN = {rule.ours: rule for rule in _ALL if rule.written}
 
 # What these do, they do in training only, to augment data or to penalize activations; at inference they hand their input on.

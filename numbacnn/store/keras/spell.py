@@ -56,6 +56,10 @@ def spelled(layer: Layer, shapes: Sequence[Shape], keras3: bool) -> Spelled | No
         config["data_format"] = "channels_last"
     if name == "LayerScale":
         config["projection_dim"] = shapes[0][-1]
+    if name == "Normalization" and "mean" in config:  # Keras 3 wants both of one length
+        longest = max(len(v) if isinstance(v, list) else 1 for v in (config["mean"], config["variance"]))
+        for key in ("mean", "variance"):
+            config[key] = config[key] if longest == 1 or isinstance(config[key], list) else [config[key]] * longest
     return Spelled(rule.keras, config, rule.module)
 
 

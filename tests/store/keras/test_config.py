@@ -1,12 +1,14 @@
 """Configurations of Keras models, in every spelling: what they become here."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
 from numbacnn import registry
 from numbacnn.errors import FileError
+from numbacnn.init import Initializer
+from numbacnn.layer import Elementwise, Layer, Weight
 from numbacnn.store.keras.config import parse_json, read_config
 from numbacnn.store.keras.tree import KerasLayer, tree_of
 
@@ -76,6 +78,7 @@ LAYERS = [
         L["BatchNormalization"](momentum=0.9, epsilon=1e-5),
     ),
     ("BatchNormalization", {"axis": -1, "scale": False, "synchronized": False}, L["BatchNormalization"](scale=False)),
+    ("BatchNormalizationV1", {"axis": [3], "momentum": 0.9}, L["BatchNormalization"](momentum=0.9)),
     ("LayerNormalization", {"axis": [3], "epsilon": 1e-6, "rms_scaling": False}, L["LayerNormalization"](epsilon=1e-6)),
     ("GroupNormalization", {"axis": 3, "groups": 3}, L["GroupNormalization"](3)),
     ("Normalization", {"axis": [3], "mean": None, "variance": None, "invert": False}, L["Normalization"]()),
@@ -91,6 +94,7 @@ LAYERS = [
     ("PReLU", {"shared_axes": [1, 2], "alpha_initializer": {"class_name": "Zeros", "config": {}}}, L["PReLU"](shared_axes=(1, 2))),
     ("ELU", {"alpha": 0.5}, L["ELU"](0.5)),
     ("Softmax", {"axis": [-1]}, L["Softmax"]()),
+    ("Activation", {"activation": None}, L["Activation"]("linear")),
     ("Activation", {"activation": "hard_silu"}, L["Activation"]("hard_swish")),
     ("Activation", {"activation": "my_package>Mish"}, L["Activation"]("Mish")),
     ("Dropout", {"rate": 0.2, "noise_shape": [None, 1, 1, 3], "seed": 5}, L["Dropout"](0.2, (None, 1, 1, 3))),
@@ -121,18 +125,76 @@ def test_hard_sigmoid_depends_on_the_version(version, slope):
     assert part == L["HardSigmoid"](slope=slope)
 
 
-def test_a_layer_that_becomes_two():
-    layers = [source("a"), source("b"), entry("CustomScaleLayer", "y", [new([tensor("a"), tensor("b")])], scale=0.17)]
+KERAS_S_OWN = {"module": "keras.src.applications.inception_resnet_v2", "registered_name": "Custom>CustomScaleLayer"}
+
+
+@pytest.mark.parametrize(("class_name", "more"), [("CustomScaleLayer", {}), ("Custom>CustomScaleLayer", {}), ("CustomScaleLayer", KERAS_S_OWN)])
+def test_a_layer_that_becomes_two(class_name, more):
+    layers = [source("a"), source("b"), {**entry(class_name, "y", [new([tensor("a"), tensor("b")])], scale=0.17), **more}]
     graph, tree, _ = read(functional(layers, [["a", 0, 0], ["b", 0, 0]]))
     scaled, total = graph.nodes[2:]
     assert (scaled.layer, scaled.inputs) == (L["Rescaling"](0.17), ("b",))
     assert (total.name, total.layer, total.inputs) == ("y", L["Add"](), ("a", scaled.name))
-    assert tree[2] == KerasLayer("y", "CustomScaleLayer", "y")
+    assert tree[2] == KerasLayer("y", class_name, "y")
 
 
 @pytest.mark.parametrize("dtype", ["float32", None, "mixed_float16", {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "mixed_bfloat16"}}])
 def test_dtypes_that_keep_weights_in_float32(dtype):
     assert one("ReLU", dtype=dtype) == [L["ReLU"]()]
+
+
+@dataclass(frozen=True)
+class Attention(Layer):
+    """A plugin's layer, for what a file of Keras says of a user's class."""
+
+    heads: int = 1
+    start: float = 0.5
+    activation: str | Layer | None = None
+    kernel_initializer: str | Initializer = "zeros"
+
+    def weights(self, x):
+        return {"gate": Weight((self.heads,), self.kernel_initializer)}
+
+
+@dataclass(frozen=True)
+class Tilt(Elementwise):
+    """A plugin's activation."""
+
+    @staticmethod
+    def f(x):
+        return 2.0 * x
+
+    @staticmethod
+    def df(x):
+        return 2.0
+
+
+class Point:
+    group, dist = "numbacnn.layers", type("dist", (), {"name": "my-layers", "version": "0.3"})
+
+    def __init__(self, cls):
+        self.name, self.value, self.load = cls.__name__, f"my_layers:{cls.__name__}", lambda: cls
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    added = {cls.__name__: [Point(cls)] for cls in (Attention, Tilt)}
+    monkeypatch.setitem(registry.layers.__dict__, "points", dict(registry.layers.points) | added)
+    monkeypatch.setitem(registry.layers.__dict__, "_names", dict(registry.layers._names) | {"attention": "Attention", "tilt": "Tilt"})
+    yield
+    for name in added:
+        registry.layers._loaded.pop(name, None)
+
+
+def test_a_plugin_s_layer_takes_the_place_of_a_user_s_class(plugin):
+    options = {"heads": 2, "start": 0.25, "activation": "my_layers>Tilt", "kernel_initializer": {"class_name": "Ones", "config": {}}}
+    stored = {**entry("my_layers>Attention", "y", [new(tensor("x"))], **options), "module": "my_layers", "registered_name": "my_layers>Attention"}
+    graph, tree, _ = read(functional([source(), stored]))
+    assert graph["y"].layer == Attention(2, 0.25, "Tilt", "ones")
+    assert tree[1] == KerasLayer("y", "my_layers>Attention", "y", (("gate", (2,)),))
+    stored["config"]["window"] = 7
+    with pytest.raises(FileError, match=r"there\.h5: layer 'y' .my_layers>Attention.: Attention has no field 'window'"):
+        read(functional([source(), stored]))
 
 
 # ---- the same network in all spellings
@@ -315,6 +377,8 @@ OPERATIONS = [
     ("Transpose", [tensor("x")], {"axes": [0, 3, 1, 2]}, L["Permute"]((3, 1, 2))),
     ("Square", [tensor("x")], {}, L["Multiply"]()),
     ("Negative", [tensor("x")], {}, L["Rescaling"](-1.0)),
+    ("Elu", [tensor("x")], {}, L["ELU"]()),
+    ("ReLU", [tensor("x")], {"max_value": 4.0, "negative_slope": 0.1, "threshold": 0.0}, L["ReLU"](4.0, 0.1)),
 ]
 
 
@@ -334,6 +398,7 @@ FUNCTIONS = [
     ("math.truediv", ["x", 0, 0, {"y": 2.0, "name": None}], L["Rescaling"](0.5)),
     ("nn.relu6", ["x", 0, 0, {"name": None}], L["ReLU6"]()),
     ("nn.silu", ["x", 0, 0, {}], L["Swish"]()),
+    ("cast", ["x", 0, 0, {"dtype": "float32"}], L["Identity"]()),
     ("math.reduce_mean", ["x", 0, 0, {"axis": [1, 2], "keepdims": False}], L["GlobalAveragePooling2D"]()),
     ("concat", [["x", 0, 0, {"axis": -1}], ["x", 0, 0, {"axis": -1}]], L["Concatenate"]()),
     ("clip_by_value", ["x", 0, 0, {"clip_value_min": 0, "clip_value_max": 6}], L["ReLU"](6.0)),

@@ -100,6 +100,13 @@ REFUSED = {
         "no layer for",
     ),
     "slicing": (network(entry("SlicingOpLambda", "y", [["x", 0, 0, {"slice_spec": [{"start": 0}]}]], function="__operators__.getitem")), "no layer for this"),
+    "cast": (network(entry("TFOpLambda", "y", [["x", 0, 0, {"dtype": "uint8"}]], function="cast")), "tf.cast: dtype='uint8'"),
+    "clip": (network(entry("TFOpLambda", "y", [["x", 0, 0, {"clip_value_min": -1, "clip_value_max": 1}]], function="clip_by_value")), "between -1.0 and 1.0"),
+    "mean": (network(entry("TFOpLambda", "y", [["x", 0, 0, {"axis": [3]}]], function="math.reduce_mean")), "the mean along axis"),
+    "transpose": (network(entry("TFOpLambda", "y", [["x", 0, 0, {"perm": [1, 0, 2, 3]}]], function="transpose")), "which must stay the first"),
+    "reshape": (network(entry("TFOpLambda", "y", [["x", 0, 0, {"shape": [3, 64]}]], function="reshape")), "which must be -1 or null"),
+    "constant operands": (network(entry("TFOpLambda", "y", [["x", 0, 0, {"y": "three"}]], function="math.add")), "its constant operand='three'"),
+    "division by 0": (network(entry("TFOpLambda", "y", [["x", 0, 0, {"y": 0}]], function="math.truediv")), "numbacnn has no layer"),
     "division of tensors": (
         network({"class_name": "TrueDivide", "config": {"name": "y"}, "inbound_nodes": [new(tensor("x"), tensor("x"))]}),
         "a tensor divided by a tensor",

@@ -40,6 +40,8 @@ def canonical(layer, shapes, style):
             changes[f.name] = regularizers.get(value)
         elif f.name == "axis" and type(layer).__name__ not in ("Concatenate", "Softmax"):
             changes[f.name] = -1
+        elif f.name in ("mean", "variance") and isinstance(value, float) and isinstance(layer.mean, tuple):
+            changes[f.name] = (value,) * len(layer.mean)
         elif f.name == "projection_dim":
             changes[f.name] = shapes[0][-1]
     return replace(layer, **changes)
