@@ -21,6 +21,7 @@ from .object_header import text_bytes
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 _TEXT = 64 << 20  # bytes of JSON
+_GROUPS = 1000  # kept open
 _BFLOAT16 = np.dtype("V2")  # how HDF5 files hold what NumPy has no type for: the upper half of a float32
 
 
@@ -35,6 +36,7 @@ class SafeFile:
         self.shown = f"{path}: {inside}" if inside else str(path)
         self.size = check_there(self.path) if content is None else len(content)
         self._content = content
+        self._groups: dict[str, h5py.Group] = {}  # that were looked at last, by their place
         self._left = self.size  # what may still be read: many links at one dataset must not multiply it
         try:
             # No lock: nobody changes a file in place (files are replaced), and read-only folders have no locks.
@@ -48,6 +50,7 @@ class SafeFile:
         return self
 
     def __exit__(self, *_: Any) -> None:
+        self._groups.clear()
         self._file.close()
 
     def fail(self, reason: str) -> FileError:
@@ -66,17 +69,25 @@ class SafeFile:
     def _object(self, place: str) -> Any:
         """The object at a place ("/" is the file itself), or None; only hard links are followed."""
         with self._guard(place):
-            found: Any = self._file
-            for part in place.strip("/").split("/") if place.strip("/") else ():
-                if part in ("", ".", ".."):
-                    raise self.fail(f"{place!r} is no name for a thing in a file: such names are refused")
-                # h5py's own look-ups (`in`, `get`) would follow links, even into other files
-                if not isinstance(found, h5py.Group) or not found.id.links.exists(part.encode()):
-                    return None
-                if found.id.links.get_info(part.encode()).type != h5py.h5l.TYPE_HARD:
-                    raise self.fail(f"{place} is a link to another place: such files are refused, since they could read any file of yours")
-                found = found[part]
-            return found
+            path = place.strip("/")
+            return self._inside(path, place) if path else self._file
+
+    def _inside(self, path: str, place: str) -> Any:
+        above, _, name = path.rpartition("/")
+        if name in ("", ".", ".."):
+            raise self.fail(f"{place!r} is no name for a thing in a file: such names are refused")
+        group = self._groups.get(above) or (self._inside(above, place) if above else self._file)
+        # h5py's own look-ups (`in`, `get`) would follow links, even into other files
+        if not isinstance(group, h5py.Group) or not group.id.links.exists(name.encode()):
+            return None
+        if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+            raise self.fail(f"{place} is a link to another place: such files are refused, since they could read any file of yours")
+        found = group[name]
+        if isinstance(found, h5py.Group):
+            if len(self._groups) >= _GROUPS:
+                self._groups.clear()
+            self._groups[path] = found
+        return found
 
     def names(self, place: str) -> list[str]:
         """What lies in a group; nothing where the group is missing."""
