@@ -139,7 +139,7 @@ def describe(folder: Path, job: Job, console: "Console") -> None:
     cores = f", {backend.threads} thread{'s' * (backend.threads > 1)}" if backend.name == "cpu" else ""
     console.print(f"{plain(job.settings['model'])}: {job.model.count_params():,} parameters; {backend.name}{cores}")
     if job.note:
-        console.print(job.note)
+        console.print(job.note, markup=False)
 
 
 def tell_skipped(job: Job, quiet: bool, told: int = 0) -> int:

@@ -161,4 +161,5 @@ class Work:
         totals = Totals()
         for item in self.valid.epoch(0):
             self.valid.evaluate(item, totals)
+        self.session.evaluated = totals
         return self.session.logs(totals)
