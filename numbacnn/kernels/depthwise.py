@@ -68,7 +68,7 @@ def meet(to, geometry, tap, size):
 
 
 @compiled
-def _first_and_last_row(size, window, rows, i0, i1):
+def first_and_last_row(size, window, rows, i0, i1):
     """The rows of the source, `size` high, that rows i0 … i1 meet."""
     first, last = size, -1
     for i in range(i0, i1):
@@ -147,7 +147,7 @@ def band_of(source, kernel, bias, residual, lo, hi, window, rows, columns, out, 
     channels, width, count = out.shape[3], out.shape[2], window[0] * window[1]
     lane_count = V * (BYTES // source.itemsize)
     mul, div = columns[0], columns[1]
-    first, last = _first_and_last_row(source.shape[1], window[0], rows, i0, i1)
+    first, last = first_and_last_row(source.shape[1], window[0], rows, i0, i1)
     lowest, length = _columns(width, window[1], columns)
     tiles, trash = ((width + div - 1) // div + PIXELS - 1) // PIXELS, np.empty(channels, out.dtype)
     table = _source_places(source, b, first, last, lowest, length, mul, nil)

@@ -11,7 +11,7 @@ import numpy as np
 from numba import get_thread_id
 
 from ..jit import compiled, kernel, prange
-from .depthwise import band_of, meet
+from .depthwise import band_of, first_and_last_row
 from .gemm_multiply import ROWS, multiply_rows
 from .tile import BYTES, V
 
@@ -31,18 +31,6 @@ def band_rows(wide: tuple[int, ...], narrow: tuple[int, ...], window: int, rows:
     while band < narrow[1] and size * (reach(rows, window, band + 1) * wide[2] + (band + 1) * narrow[2]) <= CACHE:
         band += 1
     return band
-
-
-@compiled
-def _met(height, window, rows, i0, i1):
-    """The first row of the wide image that rows i0 … i1 meet, and the one behind the last."""
-    first, last = height, -1
-    for i in range(i0, i1):
-        for u in range(window):
-            r = meet(i, rows, u, height)
-            if r >= 0:
-                first, last = min(first, r), max(last, r)
-    return first, max(last, first - 1) + 1
 
 
 @compiled
@@ -91,7 +79,8 @@ def inverted_residual(x, packed, bias, low, high, filters, shift, lo, hi, window
                 at = rows[0], rows[1], rows[2] + i0 * rows[0], rows[3]
                 band_of(x[b : b + 1], filters, shift, no_images, lo, hi, window, at, columns, out, no_moments, 0, 0, 0, i1 - i0, nil)
             else:
-                first, last = _met(h, window[0], rows, i0, i1)
+                first, last = first_and_last_row(h, window[0], rows, i0, i1)
+                last = max(last + 1, first)
                 kept = max(end - first, 0)
                 if kept > 0 and first > start:
                     _move(mine, first - start, kept, w * channels)
