@@ -1,6 +1,6 @@
 """What we write, read by Keras itself: every layer's examples and the networks of the fixtures, in both styles.
 
-NUMBACNN_KERAS3 and NUMBACNN_TF215 name the Pythons of environments with keras==3.15.1, jax and with tensorflow-cpu==2.15.1.
+NUMBACNN_KERAS and NUMBACNN_TF_KERAS name the Pythons of environments with keras==3.15.1, jax and with tensorflow-cpu==2.15.1.
 """
 
 import json
@@ -61,16 +61,16 @@ def written(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("variable", ["NUMBACNN_KERAS3", "NUMBACNN_TF215"])
+@pytest.mark.parametrize("variable", ["NUMBACNN_KERAS", "NUMBACNN_TF_KERAS"])
 def test_keras_computes_the_same(written, variable):
     python = os.environ.get(variable)
     if not python:
         pytest.skip(f"{variable} names no Python with Keras")
     done = subprocess.run([python, CHECK, written], capture_output=True, text=True, timeout=1500, check=False)
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert len(found) == len(list(written.glob("*.json" if variable == "NUMBACNN_KERAS3" else "*.legacy.json"))), done.stderr[-2000:]
+    assert len(found) == len(list(written.glob("*.json" if variable == "NUMBACNN_KERAS" else "*.legacy.json"))), done.stderr[-2000:]
     wrong = [f for f in found if f.get("error", 1) > 2e-5]
-    if variable == "NUMBACNN_TF215":
+    if variable == "NUMBACNN_TF_KERAS":
         refused = [f for f in wrong if f["name"] in UNEQUAL_STRIDES and "equal length strides" in f["failed"]]
         assert len(refused) == len(UNEQUAL_STRIDES)
         wrong = [f for f in wrong if f not in refused]
