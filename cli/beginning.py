@@ -1,6 +1,7 @@
 """Which model a new run of `numbacnn fit` begins with: one with published weights and a new head, a registered one from scratch, or a file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numbacnn import registry
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from numbacnn.model import Model
 
 SCRATCH, SIZE = "small", (64, 64)  # what is trained where there are no published weights
-FROZEN, EPOCHS, RATE = 2, 10, 2e-3  # of fine-tuning: epochs of the head alone, of all layers; the head's rate (fastai's)
+FROZEN, RATE = 2, 2e-3  # of fine-tuning: epochs of the head alone; its rate (fastai's)
 EXTRA = "pip install 'numbacnn[pretrained]'"
 
 
@@ -31,7 +32,7 @@ class Beginning:
     note: str = ""
 
     @classmethod
-    def of(cls, settings: dict[str, Any], given: set[str]) -> "Beginning":
+    def of(cls, folder: Path, settings: dict[str, Any], given: set[str]) -> "Beginning":
         """From the options; given: names of those that were typed."""
         if settings["model"] != AUTO and settings["model"] not in registry.models:
             _refuse(settings, given, plain(settings["model"]))
@@ -41,7 +42,7 @@ class Beginning:
             chosen = SCRATCH if settings["model"] == AUTO else settings["model"]
             _refuse(settings, given, chosen)
             return _from_scratch(settings, chosen, why)
-        return _published(settings, given, name)
+        return _published(folder, settings, given, name)
 
     def build(self, classes: tuple[str, ...]) -> "Model":
         """The model for data with these classes."""
@@ -78,24 +79,37 @@ def _with_published(settings: dict[str, Any], given: set[str]) -> tuple[str | No
     return known[0], ""
 
 
-def _published(settings: dict[str, Any], given: set[str], name: str) -> Beginning:
+def _published(folder: Path, settings: dict[str, Any], given: set[str], name: str) -> Beginning:
     from numbacnn.models.architecture import as_architecture
 
     own = as_architecture(registry.models[name]).preprocess
+    resize = settings["resize"] if settings["resize"] != AUTO else "pad" if _drawings(folder) else own.resize
     preprocess = own.resized(tuple(settings["size"])) if "size" in given else own
-    chosen = {"model": name, "size": list(preprocess.size), "freeze_epochs": FROZEN, "epochs": EPOCHS, "lr": f"{RATE:g}", "weights": "imagenet"}
-    kept = {key: settings[key] for key in ("freeze_epochs", "epochs", "lr") if key in given}
-    note = f"{name} with ImageNet weights and a new head: {{frozen}} epochs of the head alone, {{epochs}} of all layers"
-    whole = settings | chosen | kept
-    return Beginning(whole, preprocess, True, note=note.format(frozen=whole["freeze_epochs"], epochs=whole["epochs"]))
+    if resize != preprocess.resize:
+        preprocess = replace(preprocess, resize=resize, resize_to=None)
+    chosen = {"model": name, "size": list(preprocess.size), "resize": resize, "freeze_epochs": FROZEN, "lr": f"{RATE:g}", "weights": "imagenet"}
+    whole = settings | chosen | {key: settings[key] for key in ("freeze_epochs", "lr") if key in given}
+    phases = f"{whole['freeze_epochs']} epochs of the head alone, {whole['epochs']} of all layers"
+    shown = {"pad": "pictures are fitted in whole, white around them", "crop": "the middle of pictures is cut out", "stretch": "pictures are stretched"}
+    return Beginning(whole, preprocess, True, note=f"{name} with ImageNet weights and a new head: {phases}; {shown[resize]}")
+
+
+def _drawings(folder: Path) -> bool:
+    """Whether the pictures stand on a white ground."""
+    from numbacnn.data.folder import find_images
+    from numbacnn.data.ground import on_white
+
+    return on_white(find_images(folder)) if folder.is_dir() else False
 
 
 def _from_scratch(settings: dict[str, Any], name: str, why: str) -> Beginning:
     from numbacnn.data.preprocess import Preprocess
 
-    size = tuple(settings["size"] or SIZE)
+    size, resize = tuple(settings["size"] or SIZE), "stretch" if settings["resize"] == AUTO else settings["resize"]
     note = f"{name} from scratch: {why}" if why else ""
-    return Beginning(settings | {"model": name, "size": list(size), "weights": "none"}, Preprocess(size, settings["color"]), note=note)
+    return Beginning(
+        settings | {"model": name, "size": list(size), "resize": resize, "weights": "none"}, Preprocess(size, settings["color"], resize), note=note
+    )
 
 
 def _from_file(settings: dict[str, Any], given: set[str]) -> Beginning:
@@ -108,11 +122,11 @@ def _from_file(settings: dict[str, Any], given: set[str]) -> Beginning:
         size = tuple(own or chosen for own, chosen in zip(shape[1:3], size, strict=True))
         color = {1: "gray", 3: "rgb"}.get(shape[3], color)
     preprocess = model.preprocess or nn.Preprocess(size, color)
-    wanted = {"size": list(preprocess.size), "color": preprocess.color}
+    wanted = {"size": list(preprocess.size), "color": preprocess.color, "resize": preprocess.resize}
     for name in sorted(wanted.keys() & given):
         if settings[name] != wanted[name]:
             asked = show_size(settings[name]) if name == "size" else settings[name]
-            takes = f"{show_size(preprocess.size)} {preprocess.color}"
+            takes = f"{show_size(preprocess.size)} {preprocess.color}" if name != "resize" else f"its own kind (resize={preprocess.resize})"
             raise ConfigError(f"--{name} {asked}: {plain(settings['model'])} takes pictures of {takes}; leave out --{name}")
     return Beginning(settings | wanted | {"weights": "none"}, preprocess, model=model)
 

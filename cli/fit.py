@@ -20,10 +20,8 @@ from .options import AUTO, AutoOrModel, Number, OneOf, Rates, Registered, Size, 
 if TYPE_CHECKING:
     from rich.console import Console
 
-SETTINGS = (  # what a run keeps
-    *("model", "weights", "size", "color", "freeze_epochs", "epochs", "batch_size", "optimizer", "lr", "domain", "loss", "augment", "valid", "labels"),
-    "seed",
-)
+_SETTINGS = "model weights size resize color freeze_epochs epochs batch_size optimizer lr domain loss augment valid labels seed"
+SETTINGS = tuple(_SETTINGS.split())  # what a run keeps
 SHOWN = 5  # skipped files that are named
 
 
@@ -38,6 +36,12 @@ SHOWN = 5  # skipped files that are named
 )
 @click.option("--weights", type=OneOf("weights", "imagenet", "none"), default="imagenet", help="What a registered architecture that has them begins with.")
 @click.option("--size", type=Size(), show_default="the model's own, or 64", help="Height and width that pictures are resized to.")
+@click.option(
+    "--resize",
+    type=OneOf("resize", AUTO, "stretch", "crop", "pad"),
+    default=AUTO,
+    help="How pictures become that size. auto: pad those on a white ground, else as ImageNet weights were trained (crop); stretch from scratch.",
+)
 @click.option("--color", type=OneOf("color", "rgb", "gray"), default="rgb", help="Channels of the network's input.")
 @click.option("--freeze-epochs", type=click.IntRange(min=0), show_default="2", help="With ImageNet weights: epochs in which only the new head learns, first.")
 @click.option("--epochs", type=click.IntRange(min=0), default=10, help="How often every picture is seen, by all layers.")

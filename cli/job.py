@@ -75,7 +75,7 @@ class Preparation:
 
         from .beginning import Beginning
 
-        begun = Beginning.of(self.settings | {"loss": multi_label.chosen_loss(self.settings, self.given)}, self.given)
+        begun = Beginning.of(self.folder, self.settings | {"loss": multi_label.chosen_loss(self.settings, self.given)}, self.given)
         settings = begun.settings
         optimizer, loss = registry.optimizers[settings["optimizer"]](), registry.losses[settings["loss"]]()
         train, valid = self._data(settings, begun.preprocess)

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import numbacnn as nn
 from numbacnn import registry
@@ -33,7 +34,7 @@ def test_published_weights_get_a_new_head_and_are_fine_tuned(numbacnn, pictures,
     run = tmp_path / "run"
     done = numbacnn("fit", "pictures", "--out", run, *SMALL, "--freeze-epochs", "1", "--epochs", "1", "--lr", "1e-4,1e-3,1e-2", "--augment", "none")
     assert done.status == 0, done.err
-    assert "efficientnet_lite0 with ImageNet weights and a new head: 1 epochs of the head alone, 1 of all layers" in done.out
+    assert "efficientnet_lite0 with ImageNet weights and a new head: 1 epochs of the head alone, 1 of all layers; the middle of pictures is cut out" in done.out
     model, base = nn.load(run / "checkpoint.h5"), nn.pretrained("efficientnet_lite0")
     assert model.classes == ("bright", "dark", "middle") and model.preprocess == base.preprocess.resized((32, 32))
     assert model.splits == base.splits and all(h.trainable for h in model.layers)
@@ -77,3 +78,17 @@ def test_from_scratch_on_request(numbacnn, pictures, tmp_path, options, said):
 def test_rates_must_fit_the_groups(numbacnn, pictures, published, tmp_path):
     done = numbacnn("fit", "pictures", "--out", tmp_path / "run", *SMALL, "--lr", "1e-4,1e-3")
     assert done.status == 2 and "has 2 rates, but the model has 3 layer groups" in done.err and not (tmp_path / "run").exists()
+
+
+def test_pictures_on_white_are_fitted_in_whole(numbacnn, published, tmp_path):
+    random = np.random.default_rng(0)
+    for label in ("dot", "bar"):
+        (tmp_path / "drawings" / label).mkdir(parents=True)
+        for i in range(8):
+            pixels = np.full((16, 24, 3), 255, np.uint8)
+            pixels[6:10, 6 : 10 if label == "dot" else 18] = random.integers(0, 200, 3)
+            Image.fromarray(pixels).save(tmp_path / "drawings" / label / f"{i}.png")
+    command = ("fit", "drawings", "--freeze-epochs", "1", "--epochs", "0", "--augment", "none", *SMALL)
+    assert "pictures are fitted in whole, white around them" in numbacnn(*command, "--out", "run").out
+    assert nn.load("run").preprocess.resize == "pad"
+    assert "pictures are stretched" in numbacnn(*command, "--out", "other", "--resize", "stretch").out
