@@ -1,10 +1,49 @@
-"""nn.keras_application: ends, sizes, preprocessing and errors."""
+"""nn.keras_application: outputs as live Keras gives them, ends, sizes, preprocessing and errors."""
+
+import json
+import sys
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import numbacnn as nn
 from numbacnn.errors import ConfigError, UnknownNameError
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tools"))
+
+import weight_rule  # noqa: E402
+
+KERAS = json.loads((ROOT / "tests" / "applications" / "outputs.json").read_text())
+SLOW = ("VGG16", "ResNet50", "InceptionV3", "InceptionResNetV2", "Xception")  # seconds each; the others have all kinds of layers
+
+
+def by_rule(model, name, factor):
+    """The weights that tests/applications/make_outputs.py gave Keras' network."""
+    arrays = weight_rule.weights([(f"{h.name}/{n}", h.specs[n].shape) for h in model.layers for n in h.order()], KERAS["seed"], name)
+    model.set_weights([*arrays[:-2], *(a * np.float32(factor) for a in arrays[-2:])])
+
+
+def keras_names(model):
+    """Names of the layers that are layers in Keras, too: not the stand-ins of operations, and without the names of nested models."""
+    names = [h.name.rpartition("/")[2] for h in model.layers]
+    operations = ("Rescaling", "Add") if model.name.startswith("convnext") else ("Rescaling",)
+    kinds = [type(h.layer).__name__ for h in model.layers]
+    return [n for n, kind in zip(names, kinds, strict=True) if kind not in operations or not n.startswith(("add", "multiply", "custom_scale"))]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in KERAS["networks"]])
+def test_outputs_are_those_of_keras(name):
+    known = KERAS["networks"][name]
+    model = nn.keras_application(name, classes=KERAS["classes"], input_shape=(known["size"], known["size"], 3), seed=0)
+    by_rule(model, name, known["factor"])
+    expected = np.array(known["output"])
+    pixels = weight_rule.pictures(len(expected), (known["size"], known["size"]), KERAS["seed"])
+    assert np.ptp(expected, axis=1).min() > 0.05  # no output that any network would give
+    assert zlib.crc32("\n".join(keras_names(model)).encode()) == known["names"]
+    assert np.abs(model.predict(model.preprocess.apply(pixels)) - expected).max() <= 1e-4 * expected.max()
 
 
 @pytest.mark.parametrize(
