@@ -5,6 +5,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -132,3 +133,23 @@ def test_logits():
 def test_bad_input(arguments, error, words):
     with pytest.raises(error, match=words):
         nn.keras_application(**arguments)
+
+
+def test_models_in_the_model_are_nested_in_files_of_keras(tmp_path):
+    """ConvNeXt's stem and downsamplings: Keras has a Sequential for each, and its files of weights follow that."""
+    tiny = {"classes": 3, "input_shape": (32, 32, 3), "depths": (1, 1, 1, 1), "widths": (4, 8, 12, 16)}
+    model = nn.keras_application("ConvNeXtTiny", **tiny, seed=0)
+    for form, file in (("weights_h5", "x.weights.h5"), ("legacy_weights", "x.h5")):
+        other = nn.keras_application("ConvNeXtTiny", **tiny, seed=1)
+        model.save_weights(tmp_path / file, form)
+        other.load_weights(tmp_path / file)
+        for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    with h5py.File(tmp_path / "x.weights.h5") as file:
+        assert file["layers/sequential/layers/conv2d/vars/0"].shape == (4, 4, 3, 4)
+        assert file["layers/sequential_3/layers/conv2d/vars/0"].shape == (2, 2, 12, 16)
+        assert file["layers/conv2d_3/vars/0"].shape == (7, 7, 1, 16)
+    with h5py.File(tmp_path / "x.h5") as file:
+        names = [name.decode() if isinstance(name, bytes) else name for name in file.attrs["layer_names"]]
+        assert names[:4] == ["input_layer", "convnext_tiny_prestem_normalization", "convnext_tiny_stem", "convnext_tiny_stage_0_block_0_depthwise_conv"]
+        assert len(file["convnext_tiny_stem"].attrs["weight_names"]) == 4
