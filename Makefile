@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SIZE_LIMIT_MB := 360
 PEERS := .venv-peers
+KERAS := .venv-keras
 CONTESTS := convolution networks scaling memory
 # winograd_curves trains for minutes: run it by its name
 BENCHMARKS ?= $(CONTESTS) $(filter-out $(CONTESTS) winograd_curves,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check size peers bench nightly clean
+.PHONY: help install demo test check size peers bench parity nightly clean
 
 help:
 	@echo 'make demo     train on real images of digits and predict some (under 3 minutes)'
@@ -19,6 +20,7 @@ help:
 	@echo 'make size     installed size with run-time dependencies only (limit $(SIZE_LIMIT_MB) MB)'
 	@echo 'make bench    the benchmarks, beside PyTorch, ONNX Runtime and OpenVINO'
 	@echo 'make peers    the virtual environment of those three'
+	@echo 'make parity   the networks of keras.applications beside live Keras (makes $(KERAS); NUMBACNN_KERAS names another Python)'
 	@echo 'make nightly  the suite with its long checks'
 	@echo 'make clean    remove what the targets above made'
 
@@ -60,9 +62,18 @@ peers: $(if $(NUMBACNN_PEERS),,$(PEERS)/.ready)
 bench: $(READY) peers
 	for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
+# Live Keras in an environment of its own: it is only asked, through files in build/parity.
+$(KERAS)/.ready:
+	$(PYTHON) -m venv --clear $(KERAS)
+	$(KERAS)/bin/python -m pip install --quiet --disable-pip-version-check keras==3.15.1 'jax>=0.5'
+	@touch $@
+
+parity: $(READY) $(if $(NUMBACNN_KERAS),,$(KERAS)/.ready)
+	$(BIN)/python tools/parity.py
+
 nightly: $(READY) peers
 	NUMBACNN_NIGHTLY=1 $(BIN)/python -m pytest -n auto
 
 clean:
-	rm -rf $(VENV) $(PEERS) .venv-size build dist demo *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(KERAS) .venv-size build dist demo *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

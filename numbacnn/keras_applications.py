@@ -1,14 +1,17 @@
 """keras.applications' networks, built without Keras."""
 
+from dataclasses import replace
 from typing import Any
 
 from .applications.common import Top
 from .applications.table import Application, find
 from .data.preprocess import Preprocess
 from .errors import ConfigError
-from .graph import Shape
+from .graph import Graph, Shape
 from .layer import Activation, activation_layer
 from .model import Input, Model
+from .store.keras import layout
+from .store.keras.tree import KerasLayer, tree_of
 
 _PIXELS = {
     "caffe": {"scale": 1.0, "mean": (103.939, 116.779, 123.68), "std": 1.0, "order": "bgr"},
@@ -55,6 +58,7 @@ def keras_application(
     title = known.title.format(alpha=float(options.get("alpha", 1.0)), rows=shape[0])
     model = Model(source, output, title, seed)
     model.preprocess = _preprocess(known, shape)
+    model.keras_layers = _nesting(model.graph)
     model.splits = tuple(prefix for prefix in known.splits if any(owner.startswith(prefix) for owner in model.handles))
     return model
 
@@ -74,6 +78,20 @@ def _shape(name: str, known: Application, given: Shape | None, include_top: bool
         way = "give the size" if known.fixed else "give the size, or include_top=False"
         raise ConfigError(f"input_shape={given!r}: height and width of {name} must be known here: {way}")
     return shape
+
+
+def _nesting(graph: Graph) -> list[dict[str, Any]] | None:
+    """For Keras' files of weights: layers called "model/layer" lie in a model of their own there, a Sequential. None where there are none."""
+    found: list[KerasLayer] = []
+    for layer in tree_of(graph):
+        outer, _, inner = layer.name.rpartition("/")
+        if not outer:
+            found.append(layer)
+            continue
+        if found[-1].name != outer:
+            found.append(KerasLayer(outer, "Sequential"))
+        found[-1] = replace(found[-1], children=(*found[-1].children, replace(layer, name=inner)))
+    return layout.to_json(found) if any(layer.children for layer in found) else None
 
 
 def _preprocess(known: Application, shape: Shape) -> Preprocess | None:

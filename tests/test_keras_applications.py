@@ -1,10 +1,50 @@
-"""nn.keras_application: ends, sizes, preprocessing and errors."""
+"""nn.keras_application: outputs as live Keras gives them, ends, sizes, preprocessing and errors."""
 
+import json
+import sys
+import zlib
+from pathlib import Path
+
+import h5py
 import numpy as np
 import pytest
 
 import numbacnn as nn
 from numbacnn.errors import ConfigError, UnknownNameError
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tools"))
+
+import weight_rule  # noqa: E402
+
+KERAS = json.loads((ROOT / "tests" / "applications" / "outputs.json").read_text())
+SLOW = ("VGG16", "ResNet50", "InceptionV3", "InceptionResNetV2", "Xception")  # seconds each; the others have all kinds of layers
+
+
+def by_rule(model, name, factor):
+    """The weights that tests/applications/make_outputs.py gave Keras' network."""
+    arrays = weight_rule.weights([(f"{h.name}/{n}", h.specs[n].shape) for h in model.layers for n in h.order()], KERAS["seed"], name)
+    model.set_weights([*arrays[:-2], *(a * np.float32(factor) for a in arrays[-2:])])
+
+
+def keras_names(model):
+    """Names of the layers that are layers in Keras, too: not the stand-ins of operations, and without the names of nested models."""
+    names = [h.name.rpartition("/")[2] for h in model.layers]
+    operations = ("Rescaling", "Add") if model.name.startswith("convnext") else ("Rescaling",)
+    kinds = [type(h.layer).__name__ for h in model.layers]
+    return [n for n, kind in zip(names, kinds, strict=True) if kind not in operations or not n.startswith(("add", "multiply", "custom_scale"))]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in KERAS["networks"]])
+def test_outputs_are_those_of_keras(name):
+    known = KERAS["networks"][name]
+    model = nn.keras_application(name, classes=KERAS["classes"], input_shape=(known["size"], known["size"], 3), seed=0)
+    by_rule(model, name, known["factor"])
+    expected = np.array(known["output"])
+    pixels = weight_rule.pictures(len(expected), (known["size"], known["size"]), KERAS["seed"])
+    assert np.ptp(expected, axis=1).min() > 0.05  # no output that any network would give
+    assert zlib.crc32("\n".join(keras_names(model)).encode()) == known["names"]
+    assert np.abs(model.predict(model.preprocess.apply(pixels)) - expected).max() <= 1e-4 * expected.max()
 
 
 @pytest.mark.parametrize(
@@ -93,3 +133,23 @@ def test_logits():
 def test_bad_input(arguments, error, words):
     with pytest.raises(error, match=words):
         nn.keras_application(**arguments)
+
+
+def test_models_in_the_model_are_nested_in_files_of_keras(tmp_path):
+    """ConvNeXt's stem and downsamplings: Keras has a Sequential for each, and its files of weights follow that."""
+    tiny = {"classes": 3, "input_shape": (32, 32, 3), "depths": (1, 1, 1, 1), "widths": (4, 8, 12, 16)}
+    model = nn.keras_application("ConvNeXtTiny", **tiny, seed=0)
+    for form, file in (("weights_h5", "x.weights.h5"), ("legacy_weights", "x.h5")):
+        other = nn.keras_application("ConvNeXtTiny", **tiny, seed=1)
+        model.save_weights(tmp_path / file, form)
+        other.load_weights(tmp_path / file)
+        for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    with h5py.File(tmp_path / "x.weights.h5") as file:
+        assert file["layers/sequential/layers/conv2d/vars/0"].shape == (4, 4, 3, 4)
+        assert file["layers/sequential_3/layers/conv2d/vars/0"].shape == (2, 2, 12, 16)
+        assert file["layers/conv2d_3/vars/0"].shape == (7, 7, 1, 16)
+    with h5py.File(tmp_path / "x.h5") as file:
+        names = [name.decode() if isinstance(name, bytes) else name for name in file.attrs["layer_names"]]
+        assert names[:4] == ["input_layer", "convnext_tiny_prestem_normalization", "convnext_tiny_stem", "convnext_tiny_stage_0_block_0_depthwise_conv"]
+        assert len(file["convnext_tiny_stem"].attrs["weight_names"]) == 4
