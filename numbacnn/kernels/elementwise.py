@@ -7,7 +7,8 @@ and to load them. An element's bits are the same as if each layer ran by itself.
 import inspect
 from collections.abc import Callable
 
-from .. import jit
+from ..jit import Kernel, factory
+from ..jit import elementwise as over_elements
 from .scalar import exact, localize
 
 
@@ -21,17 +22,17 @@ def reads(function: Callable) -> tuple[str, ...]:
     return tuple(n for n in inspect.signature(function).parameters if n in ("x", "y"))
 
 
-@jit.factory
-def forward(functions: tuple[Callable, ...], name: str, dtype: type) -> jit.Kernel:
+@factory
+def forward(functions: tuple[Callable, ...], name: str, dtype: type) -> Kernel:
     """Kernel run(x, fields, y): the functions of x, the first one first; fields: those of all functions, one after another."""
     value, count = _itself, 0
     for f in functions:
         value, count = _value(value, localize(f, dtype), count, count + len(fields_of(f))), count + len(fields_of(f))
-    return jit.elementwise(value, f"{name}_f")
+    return over_elements(value, f"{name}_f")
 
 
-@jit.factory
-def backward(functions: tuple[Callable, ...], derivatives: tuple[Callable, ...], name: str, dtype: type) -> jit.Kernel:
+@factory
+def backward(functions: tuple[Callable, ...], derivatives: tuple[Callable, ...], name: str, dtype: type) -> Kernel:
     """Kernel run(x, y, dy, fields, more, dx): y = functions of x; fields of all but the last, and more, of all derivatives.
 
     The array y is read where the last derivative wants it, x where another one does or where there are several.
@@ -41,7 +42,7 @@ def backward(functions: tuple[Callable, ...], derivatives: tuple[Callable, ...],
         slope = _slope(slope, value, _of_both(localize(df, dtype), reads(df)), taken, taken + len(fields_of(df)))
         value = _value(value, localize(f, dtype), given, given + len(fields_of(f)))
         given, taken = given + len(fields_of(f)), taken + len(fields_of(df))
-    return jit.elementwise(slope, f"{name}_df", derivative=True)
+    return over_elements(slope, f"{name}_df", derivative=True)
 
 
 @exact
