@@ -89,7 +89,8 @@ def _published(folder: Path, settings: dict[str, Any], given: set[str], name: st
         preprocess = replace(preprocess, resize=resize, resize_to=None)
     chosen = {"model": name, "size": list(preprocess.size), "resize": resize, "freeze_epochs": FROZEN, "lr": f"{RATE:g}", "weights": "imagenet"}
     whole = settings | chosen | {key: settings[key] for key in ("freeze_epochs", "lr") if key in given}
-    phases = f"{whole['freeze_epochs']} epochs of the head alone, {whole['epochs']} of all layers"
+    alone = whole["freeze_epochs"]
+    phases = f"{alone} epoch{'s' * (alone != 1)} of the head alone, {whole['epochs']} of all layers"
     shown = {"pad": "pictures are fitted in whole, white around them", "crop": "the middle of pictures is cut out", "stretch": "pictures are stretched"}
     return Beginning(whole, preprocess, True, note=f"{name} with ImageNet weights and a new head: {phases}; {shown[resize]}")
 

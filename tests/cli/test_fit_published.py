@@ -34,7 +34,7 @@ def test_published_weights_get_a_new_head_and_are_fine_tuned(numbacnn, pictures,
     run = tmp_path / "run"
     done = numbacnn("fit", "pictures", "--out", run, *SMALL, "--freeze-epochs", "1", "--epochs", "1", "--lr", "1e-4,1e-3,1e-2", "--augment", "none")
     assert done.status == 0, done.err
-    assert "efficientnet_lite0 with ImageNet weights and a new head: 1 epochs of the head alone, 1 of all layers; the middle of pictures is cut out" in done.out
+    assert "efficientnet_lite0 with ImageNet weights and a new head: 1 epoch of the head alone, 1 of all layers; the middle of pictures is cut out" in done.out
     model, base = nn.load(run / "checkpoint.h5"), nn.pretrained("efficientnet_lite0")
     assert model.classes == ("bright", "dark", "middle") and model.preprocess == base.preprocess.resized((32, 32))
     assert model.splits == base.splits and all(h.trainable for h in model.layers)
