@@ -83,16 +83,26 @@ def _published(folder: Path, settings: dict[str, Any], given: set[str], name: st
     from numbacnn.models.architecture import as_architecture
 
     own = as_architecture(registry.models[name]).preprocess
-    resize = settings["resize"] if settings["resize"] != AUTO else "pad" if _drawings(folder) else own.resize
+    drawings = AUTO in (settings["resize"], settings["domain"]) and _drawings(folder)
+    resize = settings["resize"] if settings["resize"] != AUTO else "pad" if drawings else own.resize
+    domain = settings["domain"] if settings["domain"] != AUTO else "far" if drawings else "near"
     preprocess = own.resized(tuple(settings["size"])) if "size" in given else own
     if resize != preprocess.resize:
         preprocess = replace(preprocess, resize=resize, resize_to=None)
-    chosen = {"model": name, "size": list(preprocess.size), "resize": resize, "freeze_epochs": FROZEN, "lr": f"{RATE:g}", "weights": "imagenet"}
+    chosen = {
+        "model": name,
+        "size": list(preprocess.size),
+        "resize": resize,
+        "domain": domain,
+        "freeze_epochs": FROZEN,
+        "lr": f"{RATE:g}",
+        "weights": "imagenet",
+    }
     whole = settings | chosen | {key: settings[key] for key in ("freeze_epochs", "lr") if key in given}
     alone = whole["freeze_epochs"]
     phases = f"{alone} epoch{'s' * (alone != 1)} of the head alone, {whole['epochs']} of all layers"
     shown = {"pad": "pictures are fitted in whole, white around them", "crop": "the middle of pictures is cut out", "stretch": "pictures are stretched"}
-    return Beginning(whole, preprocess, True, note=f"{name} with ImageNet weights and a new head: {phases}; {shown[resize]}")
+    return Beginning(whole, preprocess, True, note=f"{name} with ImageNet weights and a new head: {phases}; {shown[resize]}; domain {domain}")
 
 
 def _drawings(folder: Path) -> bool:
@@ -108,9 +118,8 @@ def _from_scratch(settings: dict[str, Any], name: str, why: str) -> Beginning:
 
     size, resize = tuple(settings["size"] or SIZE), "stretch" if settings["resize"] == AUTO else settings["resize"]
     note = f"{name} from scratch: {why}" if why else ""
-    return Beginning(
-        settings | {"model": name, "size": list(size), "resize": resize, "weights": "none"}, Preprocess(size, settings["color"], resize), note=note
-    )
+    chosen = {"model": name, "size": list(size), "resize": resize, "domain": "near", "weights": "none"}
+    return Beginning(settings | chosen, Preprocess(size, settings["color"], resize), note=note)
 
 
 def _from_file(settings: dict[str, Any], given: set[str]) -> Beginning:
@@ -129,13 +138,13 @@ def _from_file(settings: dict[str, Any], given: set[str]) -> Beginning:
             asked = show_size(settings[name]) if name == "size" else settings[name]
             takes = f"{show_size(preprocess.size)} {preprocess.color}" if name != "resize" else f"its own kind (resize={preprocess.resize})"
             raise ConfigError(f"--{name} {asked}: {plain(settings['model'])} takes pictures of {takes}; leave out --{name}")
-    return Beginning(settings | wanted | {"weights": "none"}, preprocess, model=model)
+    return Beginning(settings | wanted | {"domain": "near", "weights": "none"}, preprocess, model=model)
 
 
 def _refuse(settings: dict[str, Any], given: set[str], name: str) -> None:
     """Options that go with fine-tuning only."""
     for option in ("freeze_epochs", "domain"):
-        if option in given:
+        if option in given and settings[option] != AUTO:
             shown = "--" + option.replace("_", "-")
             raise ConfigError(f"{shown} {settings[option]} is for models with published weights, and {name} is trained without: leave out {shown}")
     if not settings["epochs"]:
