@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import FileError, NumbacnnError
+from ..safe import check_there
 from .archive import Archive, is_archive
 from .records import Damaged, Tensor
 from .stream import START, Stream
@@ -31,12 +32,7 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
     def fail(reason: str) -> FileError:
         return FileError(f"{path}: {reason}")
 
-    if not path.exists():
-        raise FileError(f"there is no file {path}")
-    if not path.is_file():
-        raise FileError(f"{path} is no file but a folder or a device: name a file in it")
-    if not (size := path.stat().st_size):
-        raise FileError(f"{path} is empty: what wrote it was interrupted; take another copy")
+    size = check_there(path)
     try:
         with path.open("rb") as file:
             start = file.read(512)
