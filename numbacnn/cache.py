@@ -21,7 +21,7 @@ from numba.core import config
 from numba.core.registry import cpu_target
 
 FORMAT = 4  # of the files, and of how machine_code.py and share_loop.py translate
-_TRUSTED = {"numba", "numpy", "math", "builtins", "operator", "llvmlite", "functools", "ctypes"}
+_TRUSTED = {"numba", "numpy", "math", "builtins", "operator", "llvmlite", "functools", "ctypes", "numbacnn.simulator"}
 
 
 def cache_folder() -> Path:
@@ -32,13 +32,18 @@ def cache_folder() -> Path:
 # ---- digest: everything that the compiled code of a function depends on
 
 
+def _is_trusted(module: str) -> bool:
+    """Whether what a module holds only changes with a version that is part of the key already, or never reaches compiled code."""
+    return module.partition(".")[0] in _TRUSTED or module in _TRUSTED
+
+
 def _parts(value: object, seen: dict) -> Iterator[bytes]:
     value = getattr(value, "py_func", None) or getattr(value, "_defn", None) or value  # dispatcher, intrinsic
     if id(value) in seen:
         return
     if isinstance(value, types.FunctionType):
         seen[id(value)] = value
-        if (value.__module__ or "").partition(".")[0] in _TRUSTED:
+        if _is_trusted(value.__module__ or ""):
             return
         yield (value.__module__ or "").encode()  # cached code looks its globals up in that module
         yield from _code_parts(value.__code__, value, seen)
@@ -72,7 +77,7 @@ def _code_parts(code: types.CodeType, func: types.FunctionType, seen: dict) -> I
     for name in code.co_names:
         value = func.__globals__.get(name, getattr(builtins, name, None))
         if isinstance(value, types.ModuleType):
-            if value.__name__.partition(".")[0] not in _TRUSTED:
+            if not _is_trusted(value.__name__):
                 for attribute in code.co_names:
                     yield from _parts(getattr(value, attribute, None), seen)
         elif name in func.__globals__:

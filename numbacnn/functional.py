@@ -6,7 +6,7 @@ layer object called twice shares one Handle, hence one set of weights.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,8 @@ class Handle:
         self.named = self.name is not None  # by the user: then it must not be changed
         self.trainable = bool(layer.trainable)
         self.specs = layer.weights(*shapes)
-        self.arrays: dict[str, np.ndarray] = {}
+        self.homes: dict[str, np.ndarray] = {}  # the host's memory of each weight; `arrays` is what to read
+        self.away: Callable[[], None] | None = None  # brings home what a device with memory of its own has changed
         self.version = 0  # counts changes of the weights from outside: what was derived from them must then be derived again
         self.steps = 0  # counts changes by training
         self.first: Call | None = None  # where `input` and `output` are
@@ -39,6 +40,13 @@ class Handle:
             value = initialize(spec.init, spec.shape, np.random.default_rng([seed, index, i]))
             self.put(name, value)
 
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Weights by name, as they are now."""
+        if self.away is not None:
+            self.away()
+        return self.homes
+
     def put(self, name: str, value: np.ndarray) -> None:
         """Copy `value` into a weight, in place where the weight exists (plans hold on to its memory)."""
         spec = self.specs[name]
@@ -48,7 +56,7 @@ class Handle:
         if name in self.arrays:
             self.arrays[name][...] = value
         else:
-            self.arrays[name] = np.array(value, np.float32, order="C")
+            self.homes[name] = np.array(value, np.float32, order="C")
         self.version += 1
 
     @property

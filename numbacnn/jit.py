@@ -1,20 +1,27 @@
 """The one place that says njit: the house's flags, kernels and their CUDA twins.
 
+A kernel runs on a GPU by its twin, a function in numba.cuda's words (`cuda` from here), or by its own source where that is plain enough: the jobs
+of its one loop over prange are then dealt out to the GPU's threads.
+
 Environment, read once at import:
   NUMBACNN_SERIAL  1: launch on one thread only (tests that don't concern threads)
 """
 
 import functools
 import importlib
+import importlib.metadata
 import inspect
 import operator
 import os
+import math
 import threading
 import time
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # Our own threads run kernels (launch.py), but libgomp's those with several loops. They spin while they wait for the next, and without a
 # limit a step took minutes beside another busy job; libgomp reads this when it is loaded.
@@ -25,10 +32,29 @@ import numpy as np
 from numba import prange
 from numba.core import config
 
-from . import launch, machine_code, native, share_loop
+from . import cubin, launch, machine_code, native, share_loop
+from . import simulator as cuda
 from .cache import Entry, cache_folder, digest, examine
+from .errors import DeviceError
+from .rebuild import Rebuild
+from .twin import Binary, Twin, one_block, own_jobs
 
-__all__ = ["INTERPRETED", "Kernel", "cache_folder", "compiled", "digest", "elementwise", "factory", "kernel", "named", "prange", "set_threads", "statistics"]
+__all__ = [
+    "INTERPRETED",
+    "Kernel",
+    "cache_folder",
+    "compiled",
+    "cuda",
+    "device",
+    "digest",
+    "elementwise",
+    "factory",
+    "kernel",
+    "named",
+    "prange",
+    "set_threads",
+    "statistics",
+]
 
 # Never nnan / ninf (they delete NaN checks), nor arcp / afn (results would depend on the number of threads).
 FASTMATH = {"nsz", "contract", "reassoc"}
@@ -63,12 +89,14 @@ class Kernel:
     flat      arrays arrive as one axis, and the first output may share an input's memory
     in_place  the first output may share the memory of any input, or of those inputs that are named
     parallel  loops over `prange` are spread over threads
+    vector    its source is made of the CPU's vectors: only a twin brings it to a GPU
     """
 
-    def __init__(self, func: Callable, parallel: bool = True, flat: bool = False, in_place: bool | tuple[str, ...] = False):
+    def __init__(self, func: Callable, parallel: bool = True, flat: bool = False, in_place: bool | tuple[str, ...] = False, vector: bool = False):
         functools.update_wrapper(self, func)
+        self.vector = vector
         self.func, self.parallel, self.flat, self._in_place = func, parallel, flat, flat or in_place
-        self.twin: Callable | None = None
+        self.twin: Twin | None = None
         self.recipe: tuple | None = None
         self.codes: dict[tuple, tuple[int, int]] = {}
 
@@ -137,13 +165,28 @@ class Kernel:
     def _seen(self, args: tuple) -> tuple:
         return tuple(a.reshape(-1) if isinstance(a, np.ndarray) else a for a in args) if self.flat else args
 
-    def cuda(self, func: Callable) -> Callable:
-        """Decorator: `func` does on the GPU what this kernel does on the CPU, with the same parameters."""
+    def cuda(self, func: Callable | None = None, **geometry: Any) -> Callable:
+        """Decorator: `func` does on the GPU what this kernel does on the CPU, with the same parameters; geometry as for Twin."""
+        if func is None:
+            return functools.partial(self.cuda, **geometry)
         mine, other = (tuple(inspect.signature(f).parameters) for f in (self.func, func))
         if mine != other:
             raise TypeError(f"{func.__qualname__}{other} is no twin of {self.func.__qualname__}{mine}: give it the same parameters")
-        self.twin = func
+        self.twin = Twin(func, **geometry)
         return func
+
+    @property
+    def no_gpu(self) -> str | None:
+        """Why the kernel does not run on a GPU."""
+        return "it is made of the CPU's vectors and has no CUDA twin" if self.vector and self.twin is None else None
+
+    @functools.cached_property
+    def on_gpu(self) -> Twin:
+        """The twin, or what the kernel's own source makes one."""
+        if self.twin is not None:
+            return self.twin
+        shared = self.parallel and share_loop.is_all_jobs(self.func)
+        return Twin(self.func) if shared else Twin(self.func, threads=1, blocks=one_block)
 
 
 def _find_kernel(module: str, name: str) -> Kernel:
@@ -191,6 +234,106 @@ def elementwise(scalar: Callable, name: str, derivative: bool = False) -> Kernel
                 y[i] = scalar(x[i], fields)
 
     return Kernel(named(run, f"{name}_{digest(scalar)[:12]}"), flat=True)
+
+
+# ---- the GPU
+
+device = cuda.device  # decorator: a function that twins may call, and that uses `cuda` or calls others that do
+_binaries: dict[tuple, Binary] = {}
+
+
+def binary(twin: Twin, signature: tuple, capability: str) -> Binary:
+    """Code for GPUs of a capability, such as "80", from the cache where it is there. Needs no GPU, but the extra [cuda]."""
+    key = (twin, signature, capability)
+    with _compiling:
+        if key not in _binaries:
+            start = time.perf_counter()
+            entry = Entry(twin.func, (*signature, twin.threads, capability, _gpu_versions()), examine(twin.func)[0])
+            found = entry.read()
+            if found:
+                _binaries[key] = Binary.unpack(found[1])
+                statistics.loaded += 1
+            else:
+                _binaries[key] = _translate(twin, signature, capability)
+                entry.write(0, _binaries[key].pack())
+                statistics.compiled += 1
+            statistics.ready += 1
+            statistics.seconds += time.perf_counter() - start
+        return _binaries[key]
+
+
+@functools.cache
+def _numba_cuda() -> Any:
+    """numba.cuda of the package numba-cuda; DeviceError where it is not installed."""
+    try:
+        import numba_cuda  # noqa: F401
+        from numba import cuda as real
+    except ImportError as error:
+        raise DeviceError(f"code for a GPU cannot be made: {error}: pip install 'numbacnn[cuda]'") from None
+    if getattr(real, "implementation", "") != "NVIDIA":
+        raise DeviceError("code for a GPU cannot be made: numba.cuda is Numba's own, not numba-cuda's: install numbacnn[cuda] without --target")
+    return real
+
+
+@functools.cache
+def _gpu_versions() -> str:
+    """What else decides on the code for a GPU."""
+    return f"numba-cuda {importlib.metadata.version('numba-cuda')}, nvJitLink {cubin.library().version()}"
+
+
+def _translate(twin: Twin, signature: tuple, capability: str) -> Binary:
+    real = _numba_cuda()
+    with _asking_no_driver(cubin.architecture(capability)) as architecture, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            codes, _ = real.compile_all(
+                _for_gpu()(twin.func),
+                numba.types.void(*signature),
+                device=False,
+                abi="numba",
+                cc=architecture,
+                output="ltoir",
+                launch_bounds=math.prod(cuda.Dim3.of(twin.threads)),
+            )
+        except numba.core.errors.NumbaError as error:
+            raise DeviceError(f"kernel {twin.func.__qualname__} cannot be compiled for a GPU: {error}") from error
+    pieces = [getattr(code, "code", code) for code in codes]
+    return Binary(*cubin.link([p.encode() if isinstance(p, str) else p for p in pieces], capability))
+
+
+@contextmanager
+def _asking_no_driver(architecture: tuple) -> Iterator[tuple]:
+    """numba-cuda asks the driver for which GPU helpers are to be compiled: tell it."""
+    from numba.cuda import dispatcher
+
+    before = dispatcher.get_current_device
+    dispatcher.get_current_device = lambda: types.SimpleNamespace(compute_capability=architecture)
+    try:
+        yield architecture
+    finally:
+        dispatcher.get_current_device = before
+
+
+@functools.cache
+def _for_gpu() -> Rebuild:
+    """numba.cuda's names where `cuda` stands, its device functions for helpers, and a GPU's share of the jobs for prange."""
+    real = _numba_cuda()
+
+    @functools.cache
+    def helper(func: Callable) -> Any:
+        return real.jit(device=True)(rebuild(func))
+
+    def swap(value: Any, rebuild: Rebuild) -> Any:
+        if value is cuda:
+            return real
+        if value is prange:
+            return helper(own_jobs)
+        if isinstance(value, numba.core.dispatcher.Dispatcher):
+            return helper(value.py_func)
+        return helper(value) if cuda.is_device(value) else value
+
+    rebuild = Rebuild(swap)
+    return rebuild
 
 
 # ---- threads

@@ -5,12 +5,14 @@ follows the loop runs only with `rest`, when all jobs are done. What stands befo
 may compute, but what it writes, all write.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from numba import prange, types
 from numba.core import errors, ir
 from numba.core.analysis import compute_cfg_from_blocks
+from numba.core.compiler import run_frontend
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.extending import intrinsic, register_jitable
 
@@ -106,6 +108,16 @@ def _has_one_loop(func_ir: Any) -> bool:
     places = [label for label, block in func_ir.blocks.items() for found, _ in _pranges(func_ir) if found is block]
     around = [loop.body for loop in compute_cfg_from_blocks(func_ir.blocks).loops().values()]
     return len(places) <= 1 and not any(label in body for label in places for body in around)
+
+
+def is_all_jobs(func: Callable) -> bool:
+    """Whether a kernel is one loop over prange and nothing behind it: whoever has a job can do it without the others."""
+    func_ir = run_frontend(func)
+    loops = _pranges(func_ir)
+    if len(loops) != 1 or not _has_one_loop(func_ir):
+        return False
+    header, _ = _header(func_ir, loops[0][1].target)
+    return _only_returns(func_ir, header.terminator.falsebr)
 
 
 def _header(func_ir: Any, jobs: Any) -> tuple[Any, Any]:

@@ -1,5 +1,6 @@
 """The CPU: arrays are NumPy arrays, weights are used where the model keeps them, a launch is a bound call."""
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ class CPU:
     """threads: how many each launch uses (default: all cores that this process may use)."""
 
     name = "cpu"
+    separate = False  # plans work in the model's memory
 
     def __init__(self, threads: int | None = None):
         if threads is not None and threads < 0:
@@ -39,6 +41,9 @@ class CPU:
             memory.fill(255)
         return memory
 
+    def clear(self, array: np.ndarray) -> None:
+        array[...] = 0
+
     def view(self, memory: np.ndarray, offset: int, shape: tuple, dtype: np.dtype) -> np.ndarray:
         """An array in memory from `allocate`."""
         return memory[offset : offset + dtype.itemsize * int(np.prod(shape, dtype=np.int64))].view(dtype).reshape(shape)
@@ -47,12 +52,23 @@ class CPU:
         """A host array as the device sees it: here, itself."""
         return array
 
+    constant = adopt  # one that will not change
+
+    def written(self, arrays: Sequence[np.ndarray]) -> None:
+        """A plan has changed these weights: here, the model's own memory."""
+
+    pull = push = release = lambda self: None  # weights have one place only
+
     def upload(self, array: np.ndarray, values: Any) -> None:
         np.copyto(array, values)
 
     def download(self, array: np.ndarray) -> np.ndarray:
         """A copy that is the caller's own."""
         return array.copy()
+
+    def download_all(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Copies of several arrays."""
+        return [a.copy() for a in arrays]
 
     def refuses(self, kernel: jit.Kernel) -> str | None:
         """Why a kernel cannot run here."""
@@ -78,3 +94,7 @@ class CPU:
         with nullcontext() if jit.threads_may_enter_together() else _one_at_a_time:
             for i in range(0, len(calls), AT_ONCE):
                 launch.replay(calls[i : i + AT_ONCE], 1 if jit.SERIAL else self.threads)
+
+    def replay(self, calls: Sequence[Callable[[], None]]) -> Callable[[], None]:
+        """A call that runs bound launches in order."""
+        return functools.partial(self.run, calls)

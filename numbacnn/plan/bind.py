@@ -18,11 +18,11 @@ def give_memory(backend: Any, launches: list[Launch], others: list[Buffer], plac
     rest = {b.root for b in others} | {r for launch in launches for r in launch.roots}
     for root in rest:
         if root.kind == "constant" and root.array is not None:
-            root.array = backend.adopt(root.array)
+            root.array = backend.constant(root.array)
         elif root.array is None:
             memory = backend.allocate(max(root.nbytes, ALIGNMENT))
-            memory[...] = 0
             root.array = backend.view(memory, 0, root.shape, root.dtype)
+            backend.clear(root.array)
 
 
 def bind(backend: Any, launches: list[Launch], progress: Progress | None = None) -> list[Callable[[], None]]:

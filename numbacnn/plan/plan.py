@@ -92,7 +92,7 @@ class Plan:
         self.graph, self.shapes = graph, shapes
         self.units = fold(graph, shapes, self.still.passive, frozenset((*graph.outputs, *keep)), folding)
 
-        recorder = Recorder(batch, dtype, backend.workspaces, preferred, winograd)
+        recorder = Recorder(batch, dtype, backend.workspaces, preferred, winograd, backend.name)
         whole = Buffer((layout.size,), dtype, "weights", "persistent") if layout else None
         self.weights = {path: Buffer(spec.shape, dtype, path, "persistent") for path, spec in specs.items()}
         for segment in layout.segments if layout else ():
@@ -134,7 +134,7 @@ class Plan:
         launches = prune(recorder.launches, roots)
         self.dropped = len(recorder.launches) - len(launches)
         self.prologue, self.launches = hoist(launches, self.weights.values())
-        if folding and joining:
+        if folding and joining and backend.name == "cpu":
             self.launches = join(self.launches, roots, backend.workspaces)
         self.launches, self.update_at, self.step_at = last(self.launches)
         spans = lives(self.launches, roots)
@@ -154,6 +154,11 @@ class Plan:
         early = len(self.prologue)
         calls = bind(backend, [*self.prologue, *self.launches], progress)
         self.early, self.calls = calls[:early], calls[early:]
+        self.prepare, self.compute = backend.replay(self.early), backend.replay(self.calls[: self.update_at])
+        self.update, self.gather = (backend.replay(self.calls[self.update_at : end]) for end in (None, self.step_at))
+        homes = {id(b.array) for b in (*self.weights.values(), *self.slots.values(), whole, sums) if b is not None and b.array is not None}
+        writes = {root for launch in self.launches for root in launch.writes}
+        self.changes = [root.array for root in writes if id(root.array) in homes]
         self.stale = True  # the prologue has not run for the weights as they are
 
     @staticmethod
@@ -194,15 +199,16 @@ class Plan:
         if self.gathering is not None:
             put(self.gathering.real(), gather)
         if self.stale:
-            self.backend.run(self.early)
+            self.prepare()
             self.stale = False
-        self.backend.run(self.calls[: self.update_at])
-        get = self.backend.download
-        losses = [None if b is None else get(b.real()) for b in self.trace.losses]
+        self.compute()
+        there = [b.real() for b in (*(b for b in self.trace.losses if b is not None), *self.trace.outputs, *self.trace.penalties)]
+        found = iter(self.backend.download_all(there))
+        losses = [None if b is None else next(found) for b in self.trace.losses]
         if all(loss is None or np.isfinite(loss).all() for loss in losses):  # else the weights stay as they were
-            end = self.step_at if gather is not None and not gather[2] else None
-            self.backend.run(self.calls[self.update_at : end])
-        return Result([get(b.real()) for b in self.trace.outputs], losses, float(sum(get(b.real())[0] for b in self.trace.penalties)))
+            (self.gather if gather is not None and not gather[2] else self.update)()
+        self.backend.written(self.changes)
+        return Result([next(found) for _ in self.trace.outputs], losses, float(sum(next(found)[0] for _ in self.trace.penalties)))
 
     def weight_gradient(self, path: str) -> np.ndarray:
         """Gradient of a trained weight after a run (plans without an optimizer keep them all)."""

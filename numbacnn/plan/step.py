@@ -38,10 +38,11 @@ class Recorder:
     """Notes launches, and checks the one rule: every buffer is written by exactly one launch.
 
     preferred: {key of a problem: name of the algorithm} that go before the order of the candidates; winograd: whether those count.
+    device: only candidates for it count.
     """
 
-    def __init__(self, batch: int, dtype: Any, threads: int, preferred: dict[str, str] | None = None, winograd: bool = True):
-        self.batch, self.dtype, self.threads = batch, np.dtype(dtype).type, threads
+    def __init__(self, batch: int, dtype: Any, threads: int, preferred: dict[str, str] | None = None, winograd: bool = True, device: str = "cpu"):
+        self.batch, self.dtype, self.threads, self.device = batch, np.dtype(dtype).type, threads, device
         self.preferred, self.winograd = preferred or {}, winograd
         self.phase = "forward"  # of what is noted now
         self.again = False  # what is noted was done before: memory that outlives the step is not written again
@@ -163,6 +164,8 @@ class Step:
         """The first candidate that can do it, or the one that was preferred for it."""
         recorder, refused, able = self._recorder, {}, []
         for candidate in candidates:
+            if getattr(candidate, "device", "cpu") != recorder.device:
+                continue
             off = getattr(candidate, "winograd", False) and not recorder.winograd
             reason = "winograd=False" if off else candidate.supports(problem)
             if reason is None:

@@ -29,6 +29,7 @@ class Network:
         self.winograd, self.checkpointing = True, False  # as for Plan
         self.choices: dict[str, str] = {}  # {key of a problem: algorithm} that plans took, so that later ones take the same
         self.suggestions: dict[str, str] = {}  # those of a model file: taken where nothing was measured on this machine
+        self._sent = 0  # changes of weights that the device knows of
         self._plans: OrderedDict[tuple, tuple[Plan, int]] = OrderedDict()
         last = {n.name: n for n in expand(graph).nodes}
         self.links = [last[name].layer.link for name in graph.outputs]  # what the model's own last layers make of logits
@@ -50,27 +51,51 @@ class Network:
         for h in self.handles.values():
             if h.trainable:
                 h.steps += 1
+            if self.backend.separate:
+                h.away = self.fetch  # running statistics of layers that are not trained, too
+        self._sent = self._changes()
+
+    def fetch(self) -> None:
+        """Bring home the weights, and the optimizer's state, that a device with memory of its own has changed."""
+        with self.lock:
+            self.backend.pull()
+            for h in self.handles.values():
+                h.away = None
+
+    def send(self) -> None:
+        """The host has changed weights or the optimizer's state: a device with memory of its own gets them."""
+        with self.lock:
+            self.weights()  # of layers that another model trains too
+            self.backend.push()
+            self._sent = self._changes()
+
+    def _changes(self) -> int:
+        return sum(h.version + h.steps for h in self.handles.values())
 
     def use(self, device: str, threads: int | None = None) -> None:
         """Run on another device or with another number of threads; plans are made anew."""
         with self.lock:
+            self.forget()
             self.backend = open_backend(device, threads)
-            self._plans.clear()
 
     def settle(self, winograd: bool, checkpointing: bool | Sequence[str]) -> None:
         """How plans compute (as for Plan); algorithms are chosen anew."""
         with self.lock:
             self.winograd, self.checkpointing, self.choices = winograd, checkpointing, {}
-            self._plans.clear()
+            self.forget()
 
     def forget(self) -> None:
         """Drop all plans."""
         with self.lock:
+            self.fetch()
             self._plans.clear()
+            self.backend.release()
 
     def plan(self, kind: str, xs: Sequence[np.ndarray], **options: Any) -> Plan:
         """The plan for inputs of these shapes; `kind` tells plans with different options apart."""
-        homes = tuple(id(a) for h in self.handles.values() for a in h.arrays.values())
+        if self.backend.separate and self._sent != self._changes():
+            self.send()
+        homes = tuple(id(a) for h in self.handles.values() for a in h.homes.values())
         key = (kind, len(xs[0]), tuple(x.shape[1:] for x in xs), hash(homes), self.trainable() if options else None)
         found = self._plans.pop(key, None)
         version = self.version(bool(options.get("training")))
@@ -146,13 +171,13 @@ class Network:
                 owner, name = trained[segment.path]
                 view = flat.view(segment)
                 view[...] = self.handles[owner].arrays[name]
-                self.handles[owner].arrays[name] = view
-            self._plans.clear()
+                self.handles[owner].homes[name] = view
+            self.forget()
             return flat
 
     def in_place(self, flat: Flat) -> bool:
         """Whether the trained weights still are exactly those that lie in `flat`."""
-        trained = {f"{owner}/{name}": self.handles[owner].arrays[name] for owner, name in self._trained()}
+        trained = {f"{owner}/{name}": self.handles[owner].homes[name] for owner, name in self._trained()}
         return trained.keys() == {s.path for s in flat.layout.segments} and all(array.base is flat.weights for array in trained.values())
 
     def _trained(self) -> list[tuple[str, str]]:

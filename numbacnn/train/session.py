@@ -165,6 +165,7 @@ class Session:
 
     def state(self) -> dict[tuple[str, str], np.ndarray]:
         """A copy of the optimizer's state: (slot, path of the weight) -> its flat array; of frozen weights, too, as it was when they were trained."""
+        self.network.fetch()
         state = dict(self.saved)
         for segment in self.flat.layout.segments if self.flat else ():
             state |= {(slot, segment.path): flat[segment.start : segment.stop].copy() for slot, flat in self.flat.slots.items()}
@@ -172,10 +173,12 @@ class Session:
 
     def restore(self, state: dict[tuple[str, str], np.ndarray]) -> None:
         """Go on from a `state`."""
+        self.network.fetch()
         self.saved = dict(state)
         for segment in self.flat.layout.segments if self.flat else ():
             for slot, flat in self.flat.slots.items():
                 flat[segment.start : segment.stop] = self.saved.pop((slot, segment.path), 0)
+        self.network.send()
 
     def counts(self) -> dict[str, Any]:
         """What a checkpoint holds besides the optimizer's state."""

@@ -1,0 +1,242 @@
+"""A GPU: weights live in its memory while it trains, and come home when the host asks for them.
+
+Numba only compiles; launches are bound once to raw addresses and, where they come again, replayed as one CUDA graph.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..jit import Kernel
+from ..twin import gpu_type
+from .device_array import DeviceArray, Memory, Pinned, parameters
+
+PLAIN = 2  # replays that are launched one by one, before they are worth a graph
+
+
+def simulating() -> bool:
+    """Whether device="cuda" means the simulated GPU."""
+    return os.environ.get("NUMBACNN_SIMULATE", "0") not in ("", "0")
+
+
+class CUDA:
+    """driver: a Driver or Simulated (default: the first GPU, or what NUMBACNN_SIMULATE says)."""
+
+    name = "cuda"
+    separate = True  # weights are copied there and back
+    workspaces = 1  # twins have shared memory instead
+    threads = 1
+
+    def __init__(self, driver: Any = None):
+        if driver is None and simulating():
+            from .simulated import Simulated
+
+            driver = Simulated()
+        elif driver is None:
+            from .driver import first_gpu
+
+            driver = first_gpu()
+        self.driver = driver
+        self.lock = threading.RLock()
+        self.homes: dict[int, tuple[np.ndarray, Memory]] = {}  # by the address of host arrays that have a copy there
+        self.changed: set[int] = set()  # of those, which the GPU has written since
+
+    # ---- memory
+
+    def allocate(self, nbytes: int) -> Memory:
+        """Zeroed memory. With NUMBACNN_POISON=1 it is NaN, so that a buffer that nobody wrote is seen at once."""
+        self.driver.enter()
+        memory = Memory(self.driver, nbytes)
+        self.driver.fill(memory.address, 255 if os.environ.get("NUMBACNN_POISON", "0") not in ("", "0") else 0, nbytes)
+        return memory
+
+    def clear(self, array: DeviceArray) -> None:
+        """Zeros."""
+        self.driver.fill(array.address, 0, array.nbytes)
+
+    def view(self, memory: Memory, offset: int, shape: tuple, dtype: np.dtype) -> DeviceArray:
+        """An array in memory from `allocate`."""
+        return DeviceArray(memory, offset, tuple(shape), np.dtype(dtype))
+
+    def constant(self, array: np.ndarray) -> DeviceArray:
+        """A copy of a host array that will not change."""
+        copy = self.view(self.allocate(max(array.nbytes, 1)), 0, array.shape, array.dtype)
+        self._send(copy.address, array)
+        return copy
+
+    def adopt(self, array: np.ndarray) -> DeviceArray:
+        """A weight's place on the GPU: one for each host array, whichever plans use it or a part of it."""
+        owner = array if array.base is None or not isinstance(array.base, np.ndarray) else array.base
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        start = owner.ctypes.data
+        with self.lock:
+            if start not in self.homes:
+                memory = self.allocate(max(owner.nbytes, 1))
+                self._send(memory.address, owner)
+                self.homes[start] = owner, memory
+            return self.view(self.homes[start][1], array.ctypes.data - start, array.shape, array.dtype)
+
+    def written(self, arrays: Sequence[DeviceArray]) -> None:
+        """A plan has changed these; the host's copies are old from now on."""
+        places = {memory: start for start, (_, memory) in self.homes.items()}
+        self.changed |= {places[a.memory] for a in arrays if a.memory in places}
+
+    def pull(self) -> None:
+        """Bring home what the GPU has changed."""
+        with self.lock:
+            self.driver.enter()
+            for start in self.changed:
+                owner, memory = self.homes[start]
+                self.driver.fetch(start, memory.address, owner.nbytes)
+            if self.changed:
+                self.driver.wait()
+            self.changed.clear()
+
+    def push(self) -> None:
+        """The host has changed weights: send them all."""
+        with self.lock:
+            self.driver.enter()
+            for owner, memory in self.homes.values():
+                self._send(memory.address, owner)
+
+    def release(self) -> None:
+        """Bring home what has changed and forget all weights: no plan uses them any more."""
+        self.pull()
+        self.homes.clear()
+
+    def _send(self, address: int, array: np.ndarray) -> None:
+        if array.nbytes:
+            array = np.ascontiguousarray(array)
+            self.driver.send(address, array.ctypes.data, array.nbytes)
+            self.driver.wait()
+
+    def upload(self, array: DeviceArray, values: Any) -> None:
+        """Values for the launches that come next; those that were launched before still see what was there."""
+        self.driver.enter()
+        if array.nbytes:
+            key = array.offset, array.nbytes
+            if key not in array.memory.ways:
+                array.memory.ways[key] = _Way(self.driver, array.nbytes)
+            with self.driver.lock:
+                array.memory.ways[key](array, values)
+
+    def download(self, array: DeviceArray) -> np.ndarray:
+        """A copy that is the caller's own."""
+        return self.download_all([array])[0]
+
+    def download_all(self, arrays: Sequence[DeviceArray]) -> list[np.ndarray]:
+        """Copies of several arrays, waiting once."""
+        self.driver.enter()
+        copies = [np.empty(a.shape, a.dtype) for a in arrays]
+        with self.driver.lock:
+            for copy, a in zip(copies, arrays, strict=True):
+                if a.nbytes:
+                    self.driver.fetch(copy.ctypes.data, a.address, a.nbytes)
+            self.driver.wait()
+        return copies
+
+    # ---- kernels
+
+    def refuses(self, kernel: Kernel) -> str | None:
+        """Why a kernel cannot run here."""
+        return kernel.no_gpu or self.driver.refuses(kernel)
+
+    def compile(self, launches: Sequence[tuple[Kernel, Sequence[Any]]], progress: Callable[[int, int, str], None] | None = None) -> None:
+        """Code for (kernel, arguments) pairs, loaded into the GPU."""
+        self.driver.enter()
+        wanted = dict.fromkeys((kernel, tuple(map(gpu_type, self._seen(kernel, args)))) for kernel, args in launches)
+        for i, (kernel, types) in enumerate(wanted):
+            if progress:
+                progress(i, len(wanted), kernel.__name__)
+            self.driver.prepare(kernel, types)
+
+    def bind(self, kernel: Kernel, args: Sequence[Any]) -> "_Launch":
+        return _Launch(self.driver, kernel, self._seen(kernel, args))
+
+    @staticmethod
+    def _seen(kernel: Kernel, args: Sequence[Any]) -> tuple:
+        return tuple(a.reshape(-1) if kernel.flat and isinstance(a, DeviceArray) else a for a in args)
+
+    def run(self, calls: Sequence[Callable[[], None]]) -> None:
+        """Run bound launches, one by one, and wait for them."""
+        self.driver.enter()
+        for call in calls:
+            call()
+        self.driver.wait()
+
+    def replay(self, calls: Sequence[Callable[[], None]]) -> Callable[[], None]:
+        """A call that runs bound launches in order."""
+        return _Replay(self.driver, calls)
+
+
+class _Launch:
+    """A kernel bound to arguments: its parameters lie ready in memory."""
+
+    def __init__(self, driver: Any, kernel: Kernel, args: tuple):
+        self.args, self.driver = args, driver  # the arrays must live
+        self.blocks, self.threads, self.shared = kernel.on_gpu.geometry(args)
+        self.function = driver.prepare(kernel, tuple(map(gpu_type, args)))
+        if self.shared:
+            driver.allow(self.function, self.shared)
+        values = parameters(args)
+        self.memory = np.zeros(len(values), np.uint64)
+        self.pointers = self.memory.ctypes.data + 8 * np.arange(len(values), dtype=np.uint64)
+        for slot, value in zip(self.memory.view(np.uint8).reshape(-1, 8), values, strict=True):
+            slot[: value.nbytes] = np.frombuffer(value.tobytes(), np.uint8)
+        self.empty = not all(self.blocks)
+
+    def __call__(self) -> None:
+        if not self.empty:
+            self.driver.launch(self.function, self.blocks, self.threads, self.shared, self.pointers.ctypes.data)
+
+
+class _Replay:
+    """Launches that come again and again: at first one by one, then as a graph."""
+
+    def __init__(self, driver: Any, calls: Sequence[Callable[[], None]]):
+        self.driver, self.calls, self.times = driver, calls, 0
+        self.graph: Callable[[], None] | None = None
+
+    def __call__(self) -> None:
+        self.driver.enter()
+        with self.driver.lock:
+            if self.graph is None and self.times >= PLAIN and self.calls:
+                self.graph = self.driver.record(self.calls)
+            if self.graph is not None:
+                self.graph()
+                return
+            self.times += 1
+            for call in self.calls:
+                call()
+
+
+class _Way:
+    """The way of one array to the GPU: pinned memory, a stream of its own beside the kernels', and two landing places in turn.
+
+    While kernels work on one batch, the next one is on its way; it moves to where the kernels read it when they are done.
+    """
+
+    def __init__(self, driver: Any, nbytes: int):
+        self.driver, self.nbytes, self.turn = driver, nbytes, 0
+        self.host = [Pinned(driver, nbytes) for _ in range(2)]
+        self.landing = [Memory(driver, nbytes) for _ in range(2)]
+        self.sent, self.moved = ([driver.event() for _ in range(2)] for _ in range(2))
+        self.used = [False, False]
+
+    def __call__(self, array: DeviceArray, values: Any) -> None:
+        i, self.turn = self.turn, 1 - self.turn
+        driver = self.driver
+        if self.used[i]:
+            driver.wait(self.sent[i])  # the pinned memory is free again
+            driver.after(self.moved[i], driver.uploads)  # and so is the landing place
+        np.copyto(self.host[i].array.view(array.dtype).reshape(array.shape), values)
+        driver.send(self.landing[i].address, self.host[i].address, self.nbytes, driver.uploads)
+        driver.mark(self.sent[i], driver.uploads)
+        driver.after(self.sent[i])
+        driver.move(array.address, self.landing[i].address, self.nbytes)
+        driver.mark(self.moved[i])
+        self.used[i] = True
