@@ -1,8 +1,4 @@
-"""Checks for layers, public: our own tests and plugin authors' call the same.
-
-    from numbacnn.testing import check_layer
-    def test_my_layer():
-        check_layer(MyLayer(3), (5, 6, 4))          # raises AssertionError with values where something is wrong
+"""Checks for layers: `check_layer` and `check_gradient`, and the values and plans that they draw and make.
 
 `layers_of(MyLayer)` is a hypothesis strategy that draws configurations and input shapes from `examples()` and the fields' ranges.
 """
@@ -16,14 +12,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import fields as codec
-from . import registry
-from .backends import open_backend
-from .errors import ConfigError, ShapeError
-from .graph import Graph, Node
-from .layer import Layer
-from .plan import Plan
-from .plan.expand import expand
+from .. import fields as codec
+from .. import registry
+from ..backends import open_backend
+from ..errors import ConfigError, ShapeError
+from ..graph import Graph, Node
+from ..layer import Layer
+from ..plan import Plan
+from ..plan.expand import expand
 
 STEP = 1e-4  # of the central difference, fourth order: its own error is about 1e-12
 MARGIN = 2e-3  # values stay this far from kinks and ties, more than any step can move them
