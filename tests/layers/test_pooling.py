@@ -10,11 +10,13 @@ import reference
 
 import numbacnn as nn
 from numbacnn import testing
+from numbacnn.backends import open_backend
 from numbacnn.errors import ConfigError, ShapeError
 from numbacnn.layers.average_pooling2d import AveragePooling2D
 from numbacnn.layers.global_average_pooling2d import GlobalAveragePooling2D
 from numbacnn.layers.global_max_pooling2d import GlobalMaxPooling2D
 from numbacnn.layers.max_pooling2d import MaxPooling2D
+from numbacnn.plan import Plan
 
 
 def trained(layer, x, dy):
@@ -69,7 +71,7 @@ def test_a_zero_padding_folds_into_the_layer(layer, zeros):
     image[0, 0, 0], image[1, 8, 6] = -np.inf, np.nan
     results = []
     for folding in (True, False):
-        plan = testing.Plan(model.graph, 2, {}, testing.open_backend("cpu"), training=True, trainable=frozenset(), folding=folding)
+        plan = Plan(model.graph, 2, {}, open_backend("cpu"), training=True, trainable=frozenset(), folding=folding)
         dy = np.random.default_rng(1).standard_normal(plan.trace.seeds[0].shape)
         results.append((len(plan.units), plan.run([image], shares=[dy]).outputs[0], plan.input_gradient("x")))
     assert results[0][0] == results[1][0] - 1
@@ -127,13 +129,14 @@ THREADS = """
 import hashlib, numpy as np
 from numbacnn import registry, testing
 from numbacnn.backends import open_backend
+from numbacnn.plan import Plan
 generator = np.random.default_rng(0)
 x = generator.standard_normal((2, 37, 23, 5)).astype(np.float32)
 cases = {"MaxPooling2D": dict(pool_size=3, strides=2), "AveragePooling2D": dict(pool_size=3, strides=1), "GlobalAveragePooling2D": {}, "GlobalMaxPooling2D": {}}
 for name, fields in cases.items():
     digests = set()
     for threads in (1, 2, 2):
-        plan = testing.Plan(testing.graph_of(registry.layers[name](**fields), x.shape[1:]), 2, {}, open_backend("cpu", threads), training=True)
+        plan = Plan(testing.graph_of(registry.layers[name](**fields), x.shape[1:]), 2, {}, open_backend("cpu", threads), training=True)
         dy = np.random.default_rng(1).standard_normal(plan.trace.seeds[0].shape)
         y = plan.run([x], shares=[dy]).outputs[0]
         digests.add(hashlib.sha256(y.tobytes() + plan.input_gradient("x0").tobytes()).hexdigest())
