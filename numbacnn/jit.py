@@ -11,9 +11,9 @@ import functools
 import importlib
 import importlib.metadata
 import inspect
+import math
 import operator
 import os
-import math
 import threading
 import time
 import types

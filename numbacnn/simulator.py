@@ -155,10 +155,10 @@ class _Index:
     z = property(lambda self: self._of(_thread()).z)
 
 
-threadIdx = _Index(lambda t: t.place)  # noqa: N816  CUDA's names
-blockIdx = _Index(lambda t: t.block.place)  # noqa: N816
-blockDim = _Index(lambda t: t.block.size)  # noqa: N816
-gridDim = _Index(lambda t: t.block.grid)  # noqa: N816
+threadIdx = _Index(lambda t: t.place)
+blockIdx = _Index(lambda t: t.block.place)
+blockDim = _Index(lambda t: t.block.size)
+gridDim = _Index(lambda t: t.block.grid)
 
 
 def grid(axes: int) -> Any:
@@ -250,4 +250,3 @@ def shfl_up_sync(mask: int, value: Any, delta: int) -> Any:
 def ballot_sync(mask: int, predicate: Any) -> int:
     """A bit for each lane whose predicate is true."""
     return sum(1 << lane for lane, value in exchange(predicate).items() if value)
-

@@ -5,6 +5,7 @@ times slower than one.
 """
 
 import ctypes
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -102,7 +103,8 @@ def _read(kind: Any, slots: Iterator[int]) -> Any:
         numbers = [ctypes.c_int64.from_address(next(slots)).value for _ in range(5 + 2 * kind.ndim)]
         size, item, address, *rest = numbers[2:]
         dtype, shape = numba.np.numpy_support.as_dtype(kind.dtype), tuple(rest[: kind.ndim])
-        assert (item, tuple(rest[kind.ndim :])) == (dtype.itemsize, np.empty((0, *shape[1:]), dtype).strides if size else tuple(rest[kind.ndim :]))
+        strides = tuple(item * math.prod(shape[i + 1 :]) for i in range(kind.ndim))
+        assert (item, size, *rest[kind.ndim :]) == (dtype.itemsize, math.prod(shape), *strides), f"{kind}: parameters {numbers}"
         memory = (ctypes.c_uint8 * (size * item)).from_address(address)
         return np.frombuffer(memory, dtype, size).reshape(shape)
     dtype = np.dtype(np.uint8) if kind == numba.types.boolean else numba.np.numpy_support.as_dtype(kind)

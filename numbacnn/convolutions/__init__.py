@@ -1,6 +1,6 @@
 """Ways to compute a 2-D convolution, one a file: for each, when it can, and the launches that it notes.
 
-A candidate has a `name`, `supports(problem) -> reason why not, or None`, and
+A candidate has a `name`, a `device` ("cpu" where it says none), `rounds` where it multiplies in tensor cores, `supports(problem) -> reason why not, or None`, and
   of PRODUCTS (the forward pass, and the gradient by the input, which is a transposed problem):
       note(step, problem, x, kernel, epilogue, y) -> buffer of y's moments where the epilogue wants them
   of WEIGHTS (the gradient by kernel and bias):
@@ -10,6 +10,7 @@ The first that can is taken, unless measurements on this machine say otherwise (
 
 from typing import Any
 
+from ..kernels.rounding import KERNELS
 from . import depthwise, direct, pointwise, winograd, winograd_weights
 from .problem import FREE, Convolution, Epilogue
 
@@ -19,12 +20,21 @@ WEIGHTS = (*pointwise.WEIGHTS, *depthwise.WEIGHTS, *winograd_weights.WEIGHTS, *d
 
 def note_product(step: Any, problem: Convolution, x: Any, kernel: Any, epilogue: Epilogue, y: Any) -> Any:
     """Note y = clamp((problem's product of x and kernel + bias) * scale + shift + residual); returns y's moments where they are wanted."""
-    return step.choose("product", PRODUCTS, problem).note(step, problem, x, kernel, epilogue, y)
+    chosen = step.choose("product", PRODUCTS, problem)
+    return chosen.note(step, problem, *_rounded(step, problem, chosen, x, kernel), epilogue, y)
 
 
 def note_weight_gradient(step: Any, problem: Convolution, x: Any, dy: Any, dkernel: Any, dbias: Any) -> None:
     """Note the problem's gradient by its kernel, and dbias = sum of dy over all pixels."""
-    step.choose("weights", WEIGHTS, problem).note(step, problem, x, dy, dkernel, dbias)
+    chosen = step.choose("weights", WEIGHTS, problem)
+    chosen.note(step, problem, *_rounded(step, problem, chosen, x, dy), dkernel, dbias)
+
+
+def _rounded(step: Any, problem: Convolution, chosen: Any, *factors: Any) -> tuple:
+    """The factors with the problem's precision, unless the algorithm rounds them itself: so a CPU gives what tensor cores give."""
+    if not problem.rounds or problem.groups > 1 or getattr(chosen, "rounds", False):
+        return factors
+    return tuple(step.run(KERNELS[problem.precision], factor, out=step.like(factor)) for factor in factors)
 
 
 __all__ = ["FREE", "PRODUCTS", "WEIGHTS", "Convolution", "Epilogue", "note_product", "note_weight_gradient"]

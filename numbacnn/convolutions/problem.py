@@ -42,6 +42,8 @@ class Convolution:
 
     x (batch, *image), kernel (rows, columns, image channels / groups, result channels), y (batch, *result); what lies outside of x is zero.
     transposed: the same sum's gradient by x instead, which reads an array like y and writes one like x.
+    precision: what factors are rounded to before they are multiplied: "tf32" (10 bits behind the point), "bf16" (7 bits); the sums
+    are float32. "float32" and "float64" mean: not at all.
     """
 
     batch: int
@@ -54,6 +56,23 @@ class Convolution:
     groups: int = 1
     dtype: str = "float32"
     transposed: bool = False
+    precision: str = "float32"
+
+    @classmethod
+    def of(cls, step: Any, image: Shape, result: Shape, kernel_size: tuple[int, int], **geometry: Any) -> "Convolution":
+        """With the plan's batch size, type and precision, unless the geometry says otherwise."""
+        given = {"batch": step.batch, "dtype": np.dtype(step.dtype).name, "precision": step.precision} | geometry
+        return cls(image=tuple(image), result=tuple(result), kernel_size=kernel_size, **given)
+
+    @classmethod
+    def product(cls, step: Any, rows: int, inputs: int, outputs: int) -> "Convolution":
+        """A matrix product: a 1x1 convolution of one image, whose pixels are the rows."""
+        return cls.of(step, (1, rows, inputs), (1, rows, outputs), (1, 1), batch=1)
+
+    @property
+    def rounds(self) -> bool:
+        """Whether factors are rounded."""
+        return self.precision in ("tf32", "bf16")
 
     @property
     def transpose(self) -> "Convolution":
@@ -84,4 +103,4 @@ class Convolution:
         extra = [f"{name} {value[0]}x{value[1]}" for name, value in (("strides", self.strides), ("dilation", self.dilation)) if value != (1, 1)]
         extra += [f"groups {self.groups}"] if self.groups > 1 else []
         shapes = (" <- " if self.transposed else " -> ").join("x".join(map(str, s)) for s in ((self.batch, *self.image), self.result))
-        return ", ".join((f"{shapes} by {size}", *extra, f"padded {self.low[0]}x{self.low[1]}", self.dtype))
+        return ", ".join((f"{shapes} by {size}", *extra, f"padded {self.low[0]}x{self.low[1]}", self.precision if self.rounds else self.dtype))

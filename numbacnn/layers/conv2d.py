@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-
 from ..convolutions import Convolution, Epilogue, note_product, note_weight_gradient
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
@@ -70,8 +68,8 @@ class Conv2D(Layer):
     def problem(self, step: Any) -> Convolution:
         sides = zip(step.x.shape[1:], step.padding, self.kernel_size, self.strides, self.dilation_rate, strict=False)
         low = tuple(pad[0] + borders(n + sum(pad), k, s, d, self.padding)[0] for n, pad, k, s, d in sides)
-        dtype = np.dtype(step.dtype).name
-        return Convolution(step.batch, step.x.shape[1:], step.shape, self.kernel_size, self.strides, self.dilation_rate, low, self.groups, dtype)
+        geometry = {"strides": self.strides, "dilation": self.dilation_rate, "low": low, "groups": self.groups}
+        return Convolution.of(step, step.x.shape[1:], step.shape, self.kernel_size, **geometry)
 
     def forward(self, step: Any) -> None:
         bias = step.w.bias if self.use_bias else None

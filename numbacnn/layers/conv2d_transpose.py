@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-
 from ..convolutions import Convolution, Epilogue, note_product, note_weight_gradient
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
@@ -78,8 +76,9 @@ class Conv2DTranspose(Layer):
 
     def problem(self, step: Any) -> Convolution:
         """The convolution whose gradient by its input this layer computes: it makes images like x from images like y."""
-        low, dtype = (self.axis(None, 0)[1], self.axis(None, 1)[1]), np.dtype(step.dtype).name
-        return Convolution(step.batch, step.shape, step.x.shape[1:], self.kernel_size, self.strides, self.dilation_rate, low, 1, dtype)
+        low = self.axis(None, 0)[1], self.axis(None, 1)[1]
+        geometry = {"strides": self.strides, "dilation": self.dilation_rate, "low": low}
+        return Convolution.of(step, step.shape, step.x.shape[1:], self.kernel_size, **geometry)
 
     def forward(self, step: Any) -> None:
         epilogue = Epilogue(step.w.bias if self.use_bias else None, step.affine, step.residual, step.clamp)

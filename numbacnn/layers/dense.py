@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..convolutions import Epilogue
+from ..convolutions import Convolution, Epilogue, note_product, note_weight_gradient
 from ..errors import ShapeError
 from ..graph import Shape
-from ..kernels import gemm
 from ..layer import Activation, Initial, Layer, Penalty, Weight, option, positive
 
 
@@ -47,14 +46,20 @@ class Dense(Layer):
         bias = Weight((self.units,), self.bias_initializer, regularizer=self.bias_regularizer)
         return {"kernel": kernel, "bias": bias} if self.use_bias else {"kernel": kernel}
 
+    def problem(self, step: Any) -> Convolution:
+        """A 1x1 convolution."""
+        return Convolution.product(step, math.prod(step.x.shape[:-1]), step.x.shape[-1], self.units)
+
     def forward(self, step: Any) -> None:
-        epilogue = Epilogue(step.w.bias if self.use_bias else None, step.affine, step.residual and matrix(step.residual), step.clamp, step.wants_moments)
-        step.moments = gemm.forward(step, matrix(step.x), step.w.kernel, epilogue, matrix(step.y))
+        bias = step.w.bias if self.use_bias else None
+        epilogue = Epilogue(bias, step.affine, step.residual and pixels(step.residual), step.clamp, step.wants_moments)
+        step.moments = note_product(step, self.problem(step), pixels(step.x), pixels(step.w.kernel), epilogue, pixels(step.y))
 
     def backward(self, step: Any) -> None:
         dbias = step.dw.bias if self.use_bias else step.new(self.units)
-        gemm.data_gradient(step, matrix(step.dy), step.w.kernel, matrix(step.dx), step.dx_residual and matrix(step.dx_residual))
-        gemm.weight_gradient(step, matrix(step.x), matrix(step.dy), step.dw.kernel, dbias)
+        problem, residual = self.problem(step), step.dx_residual and pixels(step.dx_residual)
+        note_product(step, problem.transpose, pixels(step.dy), pixels(step.w.kernel), Epilogue(residual=residual), pixels(step.dx))
+        note_weight_gradient(step, problem, pixels(step.x), pixels(step.dy), pixels(step.dw.kernel), dbias)
 
     @classmethod
     def examples(cls) -> Iterator[tuple]:
@@ -65,6 +70,6 @@ class Dense(Layer):
         yield cls(35), (37,)
 
 
-def matrix(buffer: Any) -> Any:
-    """The same memory as rows of the last axis."""
-    return buffer.reshape(math.prod(buffer.shape[:-1]), buffer.shape[-1])
+def pixels(buffer: Any) -> Any:
+    """The same memory as one image of one line, [1, 1, positions, last axis]."""
+    return buffer.reshape(1, 1, math.prod(buffer.shape[:-1]), buffer.shape[-1])

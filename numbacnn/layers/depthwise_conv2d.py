@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-
 from ..convolutions import Convolution, Epilogue, note_product, note_weight_gradient
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
@@ -63,8 +61,9 @@ class DepthwiseConv2D(Layer):
         """As of a Conv2D with a group for each channel."""
         sides = zip(step.x.shape[1:], step.padding, self.kernel_size, self.strides, self.dilation_rate, strict=False)
         low = tuple(pad[0] + borders(n + sum(pad), k, s, d, self.padding)[0] for n, pad, k, s, d in sides)
-        dtype, image = np.dtype(step.dtype).name, step.x.shape[1:]
-        return Convolution(step.batch, image, step.shape, self.kernel_size, self.strides, self.dilation_rate, low, image[2], dtype)
+        image = step.x.shape[1:]
+        geometry = {"strides": self.strides, "dilation": self.dilation_rate, "low": low, "groups": image[2]}
+        return Convolution.of(step, image, step.shape, self.kernel_size, **geometry)
 
     def forward(self, step: Any) -> None:
         epilogue = Epilogue(step.w.bias if self.use_bias else None, step.affine, None, step.clamp, step.wants_moments)

@@ -45,6 +45,7 @@ class Plan:
     losses      one for each output (None: no loss there); without losses, training takes `seeds`: the gradient by each output
     optimizer, flat     update the weights in the same run; the trained weights lie in `flat`
     gathering   an update takes the mean gradient of several runs, whose sum lies in `flat` (run's `gather`)
+    dtype, precision    of all arrays; and what convolutions and dense layers round their factors to ("tf32", "bf16"; convolutions/problem.py)
     keep        nodes whose outputs and gradients survive the run (plan.value, plan.gradient)
     input_gradients     whether plans without an optimizer compute them
     preferred, winograd {key of a convolution: name of its algorithm} to take first; whether Winograd's algorithms may be taken
@@ -68,6 +69,7 @@ class Plan:
         flat: Flat | None = None,
         gathering: bool = False,
         dtype: Any = np.float32,
+        precision: str = "float32",
         keep: Sequence[str] = (),
         input_gradients: bool = True,
         preferred: dict[str, str] | None = None,
@@ -92,7 +94,7 @@ class Plan:
         self.graph, self.shapes = graph, shapes
         self.units = fold(graph, shapes, self.still.passive, frozenset((*graph.outputs, *keep)), folding)
 
-        recorder = Recorder(batch, dtype, backend.workspaces, preferred, winograd, backend.name)
+        recorder = Recorder(batch, dtype, backend.workspaces, preferred, winograd, backend.name, precision)
         whole = Buffer((layout.size,), dtype, "weights", "persistent") if layout else None
         self.weights = {path: Buffer(spec.shape, dtype, path, "persistent") for path, spec in specs.items()}
         for segment in layout.segments if layout else ():

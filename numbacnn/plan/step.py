@@ -38,11 +38,20 @@ class Recorder:
     """Notes launches, and checks the one rule: every buffer is written by exactly one launch.
 
     preferred: {key of a problem: name of the algorithm} that go before the order of the candidates; winograd: whether those count.
-    device: only candidates for it count.
+    device: only candidates for it count. precision: as for Convolution.
     """
 
-    def __init__(self, batch: int, dtype: Any, threads: int, preferred: dict[str, str] | None = None, winograd: bool = True, device: str = "cpu"):
-        self.batch, self.dtype, self.threads, self.device = batch, np.dtype(dtype).type, threads, device
+    def __init__(
+        self,
+        batch: int,
+        dtype: Any,
+        threads: int,
+        preferred: dict[str, str] | None = None,
+        winograd: bool = True,
+        device: str = "cpu",
+        precision: str = "float32",
+    ):
+        self.batch, self.dtype, self.threads, self.device, self.precision = batch, np.dtype(dtype).type, threads, device, precision
         self.preferred, self.winograd = preferred or {}, winograd
         self.phase = "forward"  # of what is noted now
         self.again = False  # what is noted was done before: memory that outlives the step is not written again
@@ -107,6 +116,7 @@ class Step:
         self._recorder, self._node = recorder, node
         self.xs, self.shape = list(xs), tuple(shape)
         self.batch, self.dtype, self.clock, self.stream = recorder.batch, recorder.dtype, recorder.clock, node.stream
+        self.precision = recorder.precision
         self.w, self.dw = Namespace(node.name, weights, names), Namespace(node.name, gradients, names)
         self.padding = ((0, 0), (0, 0))
         self.clamp: tuple[float, float] = (-np.inf, np.inf)
