@@ -10,6 +10,7 @@ from typing import Any
 
 from .errors import DeviceError
 
+OLDEST = 75  # compute capability of the oldest GPUs that code is made for: Turing, 2018
 MOST_REGISTERS = 255
 # Bytes of shared memory that a block may have, by architecture (CUDA C++ Programming Guide, "Technical Specifications per Compute Capability")
 MOST_SHARED = {"75": 64 << 10, "80": 163 << 10, "89": 99 << 10, "90": 227 << 10, "90a": 227 << 10, "120": 99 << 10}

@@ -254,7 +254,7 @@ def binary(twin: Twin, signature: tuple, capability: str) -> Binary:
                 _binaries[key] = Binary.unpack(found[1])
                 statistics.loaded += 1
             else:
-                _binaries[key] = _translate(twin, signature, capability)
+                _binaries[key] = Binary(*cubin.link(_pieces(twin, signature), capability))
                 entry.write(0, _binaries[key].pack())
                 statistics.compiled += 1
             statistics.ready += 1
@@ -281,9 +281,11 @@ def _gpu_versions() -> str:
     return f"numba-cuda {importlib.metadata.version('numba-cuda')}, nvJitLink {cubin.library().version()}"
 
 
-def _translate(twin: Twin, signature: tuple, capability: str) -> Binary:
+@functools.cache
+def _pieces(twin: Twin, signature: tuple) -> tuple[bytes, ...]:
+    """The kernel for the oldest GPUs that can run it, as LTO-IR: nvJitLink makes code for newer ones of it, too."""
     real = _numba_cuda()
-    with _asking_no_driver(cubin.architecture(capability)) as architecture, warnings.catch_warnings():
+    with _asking_no_driver(cubin.architecture(str(twin.least or cubin.OLDEST))) as architecture, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             codes, _ = real.compile_all(
@@ -298,7 +300,7 @@ def _translate(twin: Twin, signature: tuple, capability: str) -> Binary:
         except numba.core.errors.NumbaError as error:
             raise DeviceError(f"kernel {twin.func.__qualname__} cannot be compiled for a GPU: {error}") from error
     pieces = [getattr(code, "code", code) for code in codes]
-    return Binary(*cubin.link([p.encode() if isinstance(p, str) else p for p in pieces], capability))
+    return tuple(p.encode() if isinstance(p, str) else p for p in pieces)
 
 
 @contextmanager

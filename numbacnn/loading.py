@@ -88,5 +88,5 @@ def _compile_arguments(compiled: dict[str, Any]) -> dict[str, Any]:
         "loss_weights": compiled["loss_weights"],
         "metrics": [[made(registry.metrics, c) for c in cs] for cs in compiled["metrics"]],
         "groups": [(names, rate) for names, rate in compiled["groups"]],
-        **{name: compiled[name] for name in ("winograd", "checkpointing") if name in compiled},
+        **{name: compiled[name] for name in ("winograd", "checkpointing", "precision") if name in compiled},
     }

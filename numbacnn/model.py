@@ -18,7 +18,7 @@ from .prediction import Labelling
 from .saving import Saving
 from .train import loop, rates
 from .train.callbacks import Lines, as_list
-from .train.network import Network
+from .train.network import How, Network
 from .train.session import Session, Totals
 from .transfer import Transfer
 
@@ -197,6 +197,7 @@ class Model(Transfer, Labelling, Saving):
         groups: "Sequence[tuple[Sequence[str], float]]" = (),
         winograd: bool = True,
         checkpointing: bool | Sequence[str] = False,
+        precision: str = "float32",
         *,
         lr: Any = None,
         learning_rate: Any = None,
@@ -215,6 +216,8 @@ class Model(Transfer, Labelling, Saving):
         winograd   False: convolutions never by Winograd's algorithms, whose error is about ten times a direct sum's (1e-6 against 1e-7)
         checkpointing  True: training needs less memory and a third more time, as most outputs are computed again for the backward pass
                    instead of being kept; or the names of the layers whose outputs are kept
+        precision  "float32"; "tf32" and "bf16": convolutions and dense layers round their factors to that (and multiply them in a GPU's tensor
+                   cores), while sums and weights stay float32; "float64": all of it. Files keep weights as float32
         """
         outputs = self.graph.outputs
         optimizer = _made(registry.optimizers, optimizer)
@@ -231,7 +234,7 @@ class Model(Transfer, Labelling, Saving):
         group_of, learning_rates = self._groups(groups, optimizer.learning_rate)
         checkpointing = bool(checkpointing) if isinstance(checkpointing, (bool, int)) else list(checkpointing)
         self.network.use(device, threads)
-        self.network.settle(bool(winograd), checkpointing)
+        self.network.settle(How(bool(winograd), checkpointing, precision))
         self._session = Session(self.network, optimizer, losses, weights, chosen, group_of, learning_rates)
         self._compiled = {
             "optimizer": _config(registry.optimizers, optimizer),
@@ -241,6 +244,7 @@ class Model(Transfer, Labelling, Saving):
             "groups": [[list(names), float(rate)] for names, rate in groups],
             "winograd": bool(winograd),
             "checkpointing": checkpointing,
+            "precision": precision,
         }
 
     def set_learning_rate(self, lr: Any, domain: str = "near") -> None:

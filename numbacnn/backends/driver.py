@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import jit
+from ..cubin import OLDEST
 from ..errors import DeviceError
 from ..jit import Kernel
 from . import LIBRARY, has_driver
 
-LEAST = 75  # compute capability of the oldest GPUs that code is made for: Turing, 2018
 
 
 def absent() -> str | None:
@@ -51,8 +51,8 @@ class Driver:
         minor = self("cuDeviceGetAttribute", attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, self.device)
         self.processors = self("cuDeviceGetAttribute", attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, self.device)
         self.capability = f"{major}{minor}"
-        if major * 10 + minor < LEAST:
-            raise DeviceError(f"{self.name} has compute capability {major}.{minor}: {LEAST // 10}.{LEAST % 10} or newer is needed; use device='cpu'")
+        if major * 10 + minor < OLDEST:
+            raise DeviceError(f"{self.name} has compute capability {major}.{minor}: {OLDEST // 10}.{OLDEST % 10} or newer is needed; use device='cpu'")
         self.version = self("cuDriverGetVersion")
         self.context = self("cuDevicePrimaryCtxRetain", self.device)
         self.enter()

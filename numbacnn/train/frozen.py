@@ -1,5 +1,6 @@
 """A frozen base apart from what is trained: where a network can be cut in two, and the two networks."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,7 @@ def _part(whole: Network, graph: Graph) -> Network:
     owners = {node.owner for node in graph.nodes if node.inputs or node.name in whole.graph.inputs}  # not the inputs that stand for the base
     part = Network(graph, {owner: h for owner, h in whole.handles.items() if owner in owners})
     part.backend, part.lock, part.progress = whole.backend, whole.lock, whole.progress
-    part.winograd, part.suggestions, part.choices = whole.winograd, whole.suggestions, whole.choices
-    part.checkpointing = whole.checkpointing if isinstance(whole.checkpointing, bool) else [n for n in whole.checkpointing if n in names]
+    part.suggestions, part.choices = whole.suggestions, whole.choices
+    checkpointing = whole.how.checkpointing
+    part.how = whole.how if isinstance(checkpointing, bool) else replace(whole.how, checkpointing=[n for n in checkpointing if n in names])
     return part

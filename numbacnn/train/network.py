@@ -3,12 +3,13 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..backends import open_backend
-from ..errors import ShapeError
+from ..errors import ConfigError, ShapeError
 from ..functional import Handle
 from ..graph import Graph
 from ..plan import Flat, Layout, Plan, choices
@@ -16,6 +17,27 @@ from ..plan.bind import Progress
 from ..plan.expand import expand
 
 PLANS = 8  # kept a model: one for each mode and batch shape; the least recently used goes
+
+
+PRECISIONS = ("float64", "float32", "tf32", "bf16")
+
+
+@dataclass(frozen=True)
+class How:
+    """How plans compute: winograd, checkpointing and precision as for Plan; with "float64" all arrays are float64."""
+
+    winograd: bool = True
+    checkpointing: bool | Sequence[str] = False
+    precision: str = "float32"
+
+    def __post_init__(self):
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision={self.precision!r} must be one of {', '.join(map(repr, PRECISIONS))}")
+
+    @property
+    def dtype(self) -> type:
+        """Of weights and all that is computed from them."""
+        return np.float64 if self.precision == "float64" else np.float32
 
 
 class Network:
@@ -26,7 +48,7 @@ class Network:
         self.backend = open_backend("auto")
         self.lock = threading.RLock()  # a plan has one memory: calls from several Python threads take turns
         self.progress: Progress | None = None
-        self.winograd, self.checkpointing = True, False  # as for Plan
+        self.how = How()
         self.choices: dict[str, str] = {}  # {key of a problem: algorithm} that plans took, so that later ones take the same
         self.suggestions: dict[str, str] = {}  # those of a model file: taken where nothing was measured on this machine
         self._sent = 0  # changes of weights that the device knows of
@@ -78,11 +100,13 @@ class Network:
             self.forget()
             self.backend = open_backend(device, threads)
 
-    def settle(self, winograd: bool, checkpointing: bool | Sequence[str]) -> None:
-        """How plans compute (as for Plan); algorithms are chosen anew."""
+    def settle(self, how: How) -> None:
+        """How plans compute from now on; algorithms are chosen anew."""
         with self.lock:
-            self.winograd, self.checkpointing, self.choices = winograd, checkpointing, {}
             self.forget()
+            self.how, self.choices = how, {}
+            for h in self.handles.values():
+                h.homes.update((name, array.astype(how.dtype)) for name, array in h.homes.items() if array.dtype != how.dtype)
 
     def forget(self) -> None:
         """Drop all plans."""
@@ -121,8 +145,10 @@ class Network:
             trainable=self.trainable(),
             shapes=sizes,
             preferred=preferred,
-            winograd=self.winograd,
-            checkpointing=self.checkpointing,
+            dtype=self.how.dtype,
+            precision=self.how.precision,
+            winograd=self.how.winograd,
+            checkpointing=self.how.checkpointing,
             progress=self.progress,
             **options,
         )
@@ -137,7 +163,7 @@ class Network:
         return [np.concatenate(p) if len(p) > 1 else p[0] for p in zip(*parts, strict=True)]
 
     def inputs(self, x: Any) -> list[np.ndarray]:
-        """What users give as x, as one float32 array for each input, checked against the graph."""
+        """What users give as x, as one array for each input, checked against the graph."""
         names = self.graph.inputs
         if isinstance(x, dict):
             missing = [n for n in names if n not in x]
@@ -148,7 +174,7 @@ class Network:
         given = list(x) if several else [x]
         if len(given) != len(names):
             raise ShapeError(f"the model has {len(names)} inputs ({', '.join(names)}), {len(given)} were given")
-        arrays = [np.asarray(a, np.float32) for a in given]
+        arrays = [np.asarray(a, self.how.dtype) for a in given]
         for name, array in zip(names, arrays, strict=True):
             shape = self.graph[name].layer.shape
             fits = array.ndim == len(shape) + 1 and all(s in (None, n) for s, n in zip(shape, array.shape[1:], strict=True))
@@ -166,7 +192,7 @@ class Network:
             trained = {f"{owner}/{name}": (owner, name) for owner, name in self._trained()}
             specs = {path: self.handles[owner].specs[name] for path, (owner, name) in trained.items()}
             rows = [(path, spec.shape, group_of.get(trained[path][0], 0), spec.decay) for path, spec in specs.items()]
-            flat = Flat(Layout.of(rows, groups), slots)
+            flat = Flat(Layout.of(rows, groups), slots, self.how.dtype)
             for segment in flat.layout.segments:
                 owner, name = trained[segment.path]
                 view = flat.view(segment)
