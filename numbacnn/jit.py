@@ -297,8 +297,8 @@ def _pieces(twin: Twin, signature: tuple) -> tuple[bytes, ...]:
                 output="ltoir",
                 launch_bounds=math.prod(cuda.Dim3.of(twin.threads)),
             )
-        except numba.core.errors.NumbaError as error:
-            raise DeviceError(f"kernel {twin.func.__qualname__} cannot be compiled for a GPU: {error}") from error
+        except Exception as error:  # of whatever numba-cuda does not know
+            raise DeviceError(f"kernel {twin.func.__qualname__} cannot be compiled for a GPU: {type(error).__name__}: {error}") from error
     pieces = [getattr(code, "code", code) for code in codes]
     return tuple(p.encode() if isinstance(p, str) else p for p in pieces)
 

@@ -16,7 +16,6 @@ from ..jit import Kernel
 from . import LIBRARY, has_driver
 
 
-
 def absent() -> str | None:
     """Why there is no GPU to be used, without importing anything of CUDA where there is no driver; None if there may be one."""
     if not has_driver():

@@ -23,7 +23,9 @@ class Device:
 def devices() -> list[Device]:
     """The CPU, and each GPU; where there is none, one entry that says why."""
     features = cpu_target.target_context.codegen()._get_host_cpu_features()
-    vectors = next((name for flag, name in (("+avx512f", "AVX-512"), ("+avx2", "AVX2"), ("+neon", "NEON"), ("+sse2", "SSE2")) if flag in features), "no vectors")
+    vectors = next(
+        (name for flag, name in (("+avx512f", "AVX-512"), ("+avx2", "AVX2"), ("+neon", "NEON"), ("+sse2", "SSE2")) if flag in features), "no vectors"
+    )
     cpu = Device("cpu", f"{platform.processor() or platform.machine()}, {vectors}, {jit.available_threads()} of {config.NUMBA_NUM_THREADS} threads")
     return [cpu, *_gpus()]
 

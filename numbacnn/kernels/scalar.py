@@ -44,14 +44,17 @@ def quiet(func: Callable) -> Callable:
     return run
 
 
-def _scalar(wide: Callable) -> Callable:
-    """Decorator: the function below is for float32, `wide` for all other types; callable from kernels and from Python."""
+def _scalar(wide: Callable, interpreted: Callable | None = None) -> Callable:
+    """Decorator: the function below is for float32, `wide` for all other types; callable from kernels and from Python.
+
+    interpreted: instead of `wide` in Python, where math's functions raise what NumPy's don't. (numba-cuda has only math's.)
+    """
 
     def wrap(narrow: Callable) -> Callable:
         @functools.wraps(narrow)
         def function(x, _flags=_EXACT):  # a default, so that the kernels' digest sees it
             with np.errstate(all="ignore"):
-                return narrow(x) if isinstance(x, np.float32) else wide(x)
+                return narrow(x) if isinstance(x, np.float32) else (interpreted or wide)(x)
 
         overload(function, jit_options=_EXACT, strict=False)(lambda x: narrow if x == numba.types.float32 else wide)
         return function
@@ -148,7 +151,7 @@ def exponent(v):
 # ---- functions
 
 
-@_scalar(lambda x: np.exp(x))
+@_scalar(lambda x: math.exp(x), np.exp)
 def exp(x):
     """e^x; error ≤ 1.1e-7, or half of the smallest subnormal."""
     v = x if x > f4(-104) else f4(-104)
@@ -158,7 +161,7 @@ def exp(x):
     return y if x == x else x
 
 
-@_scalar(lambda x: np.expm1(x))
+@_scalar(lambda x: math.expm1(x), np.expm1)
 def expm1(x):
     """e^x - 1; error ≤ 2e-7."""
     v = x if x > f4(-30) else f4(-30)
@@ -168,7 +171,7 @@ def expm1(x):
     return y if x == x else x
 
 
-@_scalar(lambda x: np.log(x))
+@_scalar(lambda x: math.log(x), np.log)
 def log(x):
     """Natural logarithm; error ≤ 1e-7. -inf of 0, NaN of negative numbers."""
     tiny = x < f4(1.17549435e-38)
@@ -179,7 +182,7 @@ def log(x):
     return y if x > f4(0) else -INF if x == f4(0) else NAN
 
 
-@_scalar(lambda x: np.log1p(x))
+@_scalar(lambda x: math.log1p(x), np.log1p)
 def log1p(x):
     """ln(1 + x); error ≤ 2e-7. -inf of -1, NaN below."""
     u = ONE + x
@@ -191,7 +194,7 @@ def log1p(x):
     return y if x > -ONE else -INF if x == -ONE else NAN
 
 
-@_scalar(lambda x: np.tanh(x))
+@_scalar(lambda x: math.tanh(x), np.tanh)
 def tanh(x):
     """Hyperbolic tangent; error ≤ 3e-7."""
     v = TWO * abs(x)
@@ -215,7 +218,7 @@ def erf(x):
     return y if x == x else x
 
 
-@_scalar(lambda x: 1.0 / (1.0 + np.exp(-x)) if x >= 0 else np.exp(x) / (1.0 + np.exp(x)))
+@_scalar(lambda x: 1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x)))
 def sigmoid(x):
     """1 / (1 + e^-x), small values included; error ≤ 3e-7."""
     e = exp(-abs(x))
@@ -223,7 +226,7 @@ def sigmoid(x):
     return s if x >= f4(0) else e * s
 
 
-@_scalar(lambda x: max(x, 0.0) + np.log1p(np.exp(-abs(x))))
+@_scalar(lambda x: max(x, 0.0) + math.log1p(math.exp(-abs(x))))
 def softplus(x):
     """ln(1 + e^x), small values included; error ≤ 3e-7."""
     e = exp(-abs(x))

@@ -1,11 +1,11 @@
 """A layer's kernels on a simulated GPU beside those on the CPU."""
 
 from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
+from ..backends import open_backend
 from ..backends.cuda import CUDA
+from ..backends.driver import Driver
 from ..backends.simulated import Simulated
 from ..layer import Layer
 from ..plan import Plan
@@ -14,30 +14,30 @@ from .layers import draw_inputs, draw_weights, graph_of
 TOLERANCE = 2e-5  # of the largest value: sums are added in another order
 
 
-def check_twin(layer: Layer, *shapes: tuple[int, ...], batch: int = 2, seed: int = 0, tolerance: float = TOLERANCE) -> float:
-    """Outputs, gradients and changed weights of the layer, simulated, against the CPU, in training and at rest; returns the largest error.
+def check_twin(
+    layer: Layer, *shapes: tuple[int, ...], batch: int = 2, seed: int = 0, tolerance: float = TOLERANCE, driver: Driver | Simulated | None = None
+) -> float:
+    """Outputs, gradients and changed weights of the layer on a GPU (default: a simulated one) against the CPU, in training and at rest.
 
-    The simulated threads run in order and in reverse: the bits must be the same. Raises AssertionError with the values, DeviceError for a
-    kernel that has no twin.
+    Two runs must give the same bits; simulated, the threads of the second one run in reverse order. Returns the largest error, in parts of
+    the largest value. Raises AssertionError with the values, DeviceError for a kernel that has no twin.
     """
     worst = 0.0
     for training in (False, True):
         expected = _values(layer, shapes, batch, seed, training, None)
-        found = _values(layer, shapes, batch, seed, training, Simulated())
-        again = _values(layer, shapes, batch, seed, training, Simulated(backwards=True))
+        found = _values(layer, shapes, batch, seed, training, driver or Simulated())
+        again = _values(layer, shapes, batch, seed, training, driver or Simulated(backwards=True))
         for what, value in expected.items():
             where = f"{layer} on {shapes}, training={training}: {what}"
-            assert np.array_equal(found[what], again[what], equal_nan=True), f"{where} depends on the order in which threads run: a barrier is missing"
+            assert np.array_equal(found[what], again[what], equal_nan=True), f"{where} differs between two runs: a barrier is missing"
             assert found[what].dtype == value.dtype and found[what].shape == value.shape, f"{where} is {found[what].dtype} {found[what].shape}"
             error = float(np.abs(found[what] - value).max(initial=0) / max(1.0, float(np.abs(value).max(initial=0))))
-            assert error <= tolerance, f"{where} differs by {error:.1e} on the simulated GPU"
+            assert error <= tolerance, f"{where} differs by {error:.1e} on the GPU"
             worst = max(worst, error)
     return worst
 
 
-def _values(layer: Layer, shapes: Sequence[tuple], batch: int, seed: int, training: bool, driver: Any) -> dict[str, np.ndarray]:
-    from ..backends import open_backend
-
+def _values(layer: Layer, shapes: Sequence[tuple], batch: int, seed: int, training: bool, driver: Driver | Simulated | None) -> dict[str, np.ndarray]:
     generator = np.random.default_rng([seed, 7])
     xs = [x.astype(np.float32) for x in draw_inputs(shapes, batch, generator, layer.kinks)]
     weights = {k: v.astype(np.float32) for k, v in draw_weights(layer, shapes, generator).items()}
