@@ -88,7 +88,7 @@ class Kernel:
 
     flat      arrays arrive as one axis, and the first output may share an input's memory
     in_place  the first output may share the memory of any input, or of those inputs that are named
-    parallel  loops over `prange` are spread over threads
+    parallel  loops over `prange` are spread over threads; False: on a GPU only, because a CPU has done it before another thread wakes up
     vector    its source is made of the CPU's vectors: only a twin brings it to a GPU
     """
 
@@ -185,8 +185,7 @@ class Kernel:
         """The twin, or what the kernel's own source makes one."""
         if self.twin is not None:
             return self.twin
-        shared = self.parallel and share_loop.is_all_jobs(self.func)
-        return Twin(self.func) if shared else Twin(self.func, threads=1, blocks=one_block)
+        return Twin(self.func) if share_loop.is_all_jobs(self.func) else Twin(self.func, threads=1, blocks=one_block)
 
 
 def _find_kernel(module: str, name: str) -> Kernel:

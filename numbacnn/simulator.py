@@ -47,6 +47,7 @@ class _Thread:
         self.block, self.number, self.place = block, number, Dim3(x, rest % block.size.y, rest // block.size.y)
         self.warp, self.lane = divmod(number, WARP)
         self.waits = 0
+        self.copies: list[list] = [[]]  # groups of copies under way, the newest is still open (kernels/ptx)
         self.greenlet: Any = None
 
 
@@ -130,6 +131,17 @@ def _wait(what: int) -> None:
     thread.waits = 0
 
 
+def current() -> _Thread:
+    """The thread that runs: for who acts out more of the GPU's instructions (kernels/ptx)."""
+    return _thread()
+
+
+def is_shared(array: np.ndarray) -> bool:
+    """Whether an array lies in the shared memory of the block that runs."""
+    block = _thread().block
+    return any(np.may_share_memory(array, own) for own in (block.dynamic, *block.shared.values()))
+
+
 # ---- the names
 
 
@@ -187,13 +199,20 @@ def _shared(shape: Any, dtype: Any, alignment: int | None = None) -> np.ndarray:
         return block.dynamic.view(kind)
     key = (caller.f_code, caller.f_lasti)
     if key not in block.shared:
-        array = np.empty(shape, kind)
-        array.view(np.uint8).fill(255)
+        array = _barely_aligned(shape, kind, alignment or kind.itemsize)
         block.shared[key] = array
         block.bytes += array.nbytes
         if block.bytes - block.dynamic.nbytes > MOST_SHARED:
             raise SimulationError(f"{block.bytes} bytes of shared memory: more than {MOST_SHARED} must be dynamic")
     return block.shared[key]
+
+
+def _barely_aligned(shape: Any, kind: np.dtype, alignment: int) -> np.ndarray:
+    """An array full of 255 that lies at a multiple of `alignment` bytes, and never by luck at one of twice as many."""
+    nbytes = int(np.prod(shape)) * kind.itemsize
+    raw = np.full(nbytes + 3 * alignment, 255, np.uint8)
+    start = (alignment - raw.ctypes.data) % (2 * alignment)
+    return raw[start : start + nbytes].view(kind).reshape(shape)
 
 
 def _local(shape: Any, dtype: Any, alignment: int | None = None) -> np.ndarray:

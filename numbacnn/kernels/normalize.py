@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..jit import compiled, kernel, prange
+from .gpu_columns import COLUMNS, FIRST
+from .gpu_normalize import scaled_and_shifted
 from .reduce import blocks, repeat
 from .statistics import note_statistics
 from .tile import BYTES, address, load, store, zero
@@ -63,6 +65,13 @@ def normalized(x, centre, scale, shift, residual, lo, hi, size, channels, width,
         repeat(shift, 0, channels, t)
         past = far(y, span, first) and (residual.size == 0 or address(residual, 0) != address(y, 0))
         _lines(x, residual, c, s, t, lo, hi, past, first, end, y)
+
+
+normalized.cuda(
+    scaled_and_shifted,
+    threads=FIRST,
+    blocks=lambda x, centre, scale, shift, residual, lo, hi, size, channels, width, block, count, y: (y.size // size * count, -(-width // COLUMNS)),
+)
 
 
 def normalize(step: Any, samples: int, groups: int, gamma: Any, beta: Any, epsilon: float, moments: Any = None) -> tuple:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from ..jit import compiled, kernel, prange
+from .gpu_columns import COLUMNS, FIRST, SECOND, share_of
+from .gpu_normalize import coefficients_of_gradient, gradient_by_input, sums_of_gradient
 from .normalize import SPAN, VECTORS, far
 from .reduce import LANES, blocks, fold, repeat
 from .tile import address, load, store, zero
@@ -158,6 +160,21 @@ def normalized_gradient(x, dy, centre, scale, shift, factor, slope, level, lo, h
         repeat(level, at, channels, v)
         past = far(dx, span, first) and address(dy, 0) != address(dx, 0)
         _gradient_lines(x, dy, c, s, t, f, m, v, lo, hi, past, first, end, dx)
+
+
+# ---- their twins: as many blocks as the parts, and the places of a line, ask for
+
+gradient_sums.cuda(sums_of_gradient, threads=FIRST, blocks=lambda *args: (args[-1].shape[0], -(-args[-1].shape[2] // COLUMNS)))
+coefficients.cuda(
+    coefficients_of_gradient,
+    threads=SECOND,
+    blocks=lambda partial, gamma, variance, epsilon, groups, *_: variance.shape[0] * -(-variance.shape[1] // share_of(variance.shape[1] // groups)),
+)
+normalized_gradient.cuda(
+    gradient_by_input,
+    threads=FIRST,
+    blocks=lambda *args: (args[-1].size // args[-6] * args[-2], -(-args[-4] // COLUMNS)),  # size, count, width
+)
 
 
 def normalize_backward(

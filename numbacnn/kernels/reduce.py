@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..jit import compiled, kernel, prange
+from ..jit import compiled, cuda, kernel, prange
+from .gpu_columns import CELLS, COLUMNS, DEEP, FEW, FIRST, ROWS, SECOND, deep, down
 
 LANES = 16  # channels of a job, where partial sums are added
 _LINE = 128  # elements that a line should have at least
@@ -69,6 +70,19 @@ def _partial_sums(x, width, block, partial):
         _sums(x[p * block : (p + 1) * block], width, partial[p * width : (p + 1) * width])
 
 
+@_partial_sums.cuda(threads=FIRST, blocks=lambda x, width, block, partial: (partial.size // width, -(-width // COLUMNS)))
+def _partial_sums_on_gpu(x, width, block, partial):
+    scratch = cuda.shared.array((ROWS, COLUMNS), x.dtype)
+    p, j = cuda.blockIdx.x, cuda.blockIdx.y * COLUMNS + cuda.threadIdx.x
+    total = x.dtype.type(0)
+    if j < width:
+        for i in range(p * block + cuda.threadIdx.y * width + j, min((p + 1) * block, x.size), ROWS * width):
+            total += x[i]
+    total = down(total, scratch)
+    if cuda.threadIdx.y == 0 and j < width:
+        partial[p * width + j] = total
+
+
 @compiled
 def _added(partial, first, channels, total):
     sums = np.zeros(total.size)
@@ -85,6 +99,19 @@ def fold(partial, total):
     """total [channels] = sums over the rows of partial, which has one axis."""
     for p in prange((total.size + LANES - 1) // LANES):
         _added(partial, p * LANES, total.size, total[p * LANES : (p + 1) * LANES])
+
+
+@fold.cuda(threads=SECOND, blocks=lambda partial, total: -(-total.size // FEW))
+def _fold_on_gpu(partial, total):
+    scratch = cuda.shared.array(CELLS, np.float64)
+    c, rows = cuda.blockIdx.x * FEW + cuda.threadIdx.x, partial.size // total.size
+    value = 0.0
+    if c < total.size:
+        for r in range(cuda.threadIdx.y, rows, DEEP):
+            value += partial[r * total.size + c]
+    value = deep(value, scratch)
+    if cuda.threadIdx.y == 0 and c < total.size:
+        total[c] = value
 
 
 def channel_sums(step: Any, x: Any, out: Any) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from ..jit import compiled, kernel, prange
+from .gpu_columns import COLUMNS, FIRST, SECOND, share_of
+from .gpu_statistics import moments_of_parts, put_together
 from .moments import ROWS, join_pixels
 from .reduce import LANES, blocks
 
@@ -102,6 +104,14 @@ def statistics(moments, gamma, epsilon, groups, mean, variance, scale):
         s, first = p // jobs, p % jobs * share
         end = min(first + share, channels)
         _put_together(moments[s * parts : (s + 1) * parts], first, depth, gamma, epsilon, mean[s, first:end], variance[s, first:end], scale[s, first:end])
+
+
+partial_moments.cuda(moments_of_parts, threads=FIRST, blocks=lambda x, size, width, block, count, moments: (moments.shape[0], -(-width // COLUMNS)))
+statistics.cuda(
+    put_together,
+    threads=SECOND,
+    blocks=lambda moments, gamma, epsilon, groups, mean, variance, scale: mean.shape[0] * -(-mean.shape[1] // share_of(mean.shape[1] // groups)),
+)
 
 
 def note_statistics(step: Any, moments: Any, samples: int, groups: int, gamma: Any, epsilon: float) -> tuple:

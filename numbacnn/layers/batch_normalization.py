@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
-from ..jit import kernel
+from ..jit import kernel, prange
 from ..kernels.normalize import normalize, scale_and_shift
 from ..kernels.normalize_backward import normalize_backward
 from ..layer import Initial, Layer, Penalty, Weight, option, positive
@@ -18,20 +18,20 @@ from ..layer import Initial, Layer, Penalty, Weight, option, positive
 @kernel(parallel=False)
 def update_moving(mean, variance, momentum, moving_mean, moving_variance):
     """moving = moving * momentum + batch * (1 - momentum)."""
-    for c in range(moving_mean.size):
+    for c in prange(moving_mean.size):
         moving_mean[c] += (mean[0, c] - moving_mean[c]) * (1 - momentum)
         moving_variance[c] += (variance[0, c] - moving_variance[c]) * (1 - momentum)
 
 
 @kernel(parallel=False)
 def resting_scale(gamma, variance, epsilon, scale):
-    for c in range(scale.size):
+    for c in prange(scale.size):
         scale[c] = gamma[c] / math.sqrt(np.float64(variance[c]) + epsilon)
 
 
 @kernel(parallel=False)
 def resting_shift(beta, mean, scale, shift):
-    for c in range(shift.size):
+    for c in prange(shift.size):
         shift[c] = beta[c] - mean[c] * scale[c]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
-from ..jit import kernel
+from ..jit import kernel, prange
 from ..kernels.normalize import scale_and_shift
 from ..layer import Layer, Weight, option
 
@@ -18,19 +18,19 @@ _SMALLEST = 1e-7  # of a standard deviation that is divided by
 
 @kernel(parallel=False)
 def normalization_scale(variance, smallest, scale):
-    for c in range(scale.size):
+    for c in prange(scale.size):
         scale[c] = 1 / max(math.sqrt(variance[c]), smallest)
 
 
 @kernel(parallel=False)
 def normalization_shift(mean, scale, shift):
-    for c in range(shift.size):
+    for c in prange(shift.size):
         shift[c] = -mean[c] * scale[c]
 
 
 @kernel(parallel=False)
 def normalization_deviation(variance, smallest, deviation):
-    for c in range(deviation.size):
+    for c in prange(deviation.size):
         deviation[c] = max(math.sqrt(variance[c]), smallest)
 
 

@@ -1,0 +1,115 @@
+"""cp.async: copies from global to shared memory that go on while the thread computes (PTX ISA, "Data Movement and Conversion Instructions:
+Asynchronous copy"; compute capability 8.0).
+
+The emulation makes data late: where a copy is to arrive there is NaN (or 255) until the thread waits for it, and only then is the
+source read. Other threads must wait for a barrier too. A copy that was never committed never arrives.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
+
+from ...simulator import SimulationError, current, is_shared
+from .assembly import I32, I64, VOID, assembly, check_array, compiles_to, element
+from .memory import check_place
+
+
+def _copy(mode: str, nbytes: int) -> Any:
+    """The intrinsic of one width; mode ca: through L1, cg: past it."""
+
+    @intrinsic
+    def copy(context, destination, i, source, j, size):
+        check_array(destination, f"cp_async{nbytes}")
+        check_array(source, f"cp_async{nbytes}")
+
+        def code(context, builder, signature, args):
+            to = element(context, builder, destination, args[0], args[1], i)
+            if to.type.addrspace != 3:
+                to = builder.addrspacecast(to, ir.PointerType(to.type.pointee, 3))
+            start = element(context, builder, source, args[2], args[3], j)
+            if start.type.addrspace != 1:
+                start = builder.addrspacecast(start, ir.PointerType(start.type.pointee, 1))
+            given = [builder.ptrtoint(to, I32), builder.ptrtoint(start, I64), context.cast(builder, args[4], size, types.int32)]
+            assembly(builder, VOID, given, f"cp.async.{mode}.shared.global [$0], [$1], {nbytes}, $2;", "r,l,r,~{memory}")
+            return context.get_dummy_value()
+
+        return types.void(destination, i, source, j, size), code
+
+    return copy
+
+
+_copy16, _copy4 = _copy("cg", 16), _copy("ca", 4)
+
+
+@intrinsic
+def _commit(context):
+    def code(context, builder, signature, args):
+        assembly(builder, VOID, [], "cp.async.commit_group;", "~{memory}")
+        return context.get_dummy_value()
+
+    return types.void(), code
+
+
+@intrinsic
+def _wait(context, count):
+    if not isinstance(count, types.IntegerLiteral):
+        raise TypingError("cp_wait takes a constant")
+
+    def code(context, builder, signature, args):
+        assembly(builder, VOID, [], f"cp.async.wait_group {count.literal_value};", "~{memory}")
+        return context.get_dummy_value()
+
+    return types.void(count), code
+
+
+def _note(destination: np.ndarray, i: int, source: np.ndarray, j: int, size: int, count: int) -> None:
+    what = f"cp_async{4 * count}"
+    check_place(destination, i, count, f"{what}'s destination")
+    if not is_shared(destination):
+        raise SimulationError(f"{what}: its destination is no shared memory")
+    if not 0 <= size <= 4 * count or size % 4:
+        raise SimulationError(f"{what}: {size} bytes of {4 * count}")
+    if size:
+        check_place(source, j, count if size == 4 * count else 1, f"{what}'s source")
+        if size < 4 * count:
+            check_place(source, j, size // 4, f"{what}'s source")
+    target = destination[i : i + count]
+    target.view(np.uint8).fill(255)
+    current().copies[-1].append((target, source[j : j + size // 4] if size else source[:0]))
+
+
+def cp_async16(destination: Any, i: int, source: Any, j: int, size: int = 16, _compiled: Any = _copy16) -> None:
+    """Start destination[i : i + 4] = source[j : j + 4], both aligned to 16 bytes (cp.async.cg); behind the first `size` bytes come zeros.
+
+    destination is shared, source global. With size=0 nothing is read, wherever j points.
+    """
+    _note(destination, i, source, j, size, 4)
+
+
+def cp_async4(destination: Any, i: int, source: Any, j: int, size: int = 4, _compiled: Any = _copy4) -> None:
+    """Start destination[i] = source[j], or 0 with size=0 (cp.async.ca)."""
+    _note(destination, i, source, j, size, 1)
+
+
+def cp_commit(_compiled: Any = _commit) -> None:
+    """The copies that this thread has started since the last time are a group (cp.async.commit_group)."""
+    current().copies.append([])
+
+
+def cp_wait(count: int, _compiled: Any = _wait) -> None:
+    """Wait until at most the `count` newest groups of this thread are under way (cp.async.wait_group); a constant."""
+    copies = current().copies
+    while len(copies) > count + 1:
+        for target, source in copies.pop(0):
+            target[: source.size] = source
+            target[source.size :] = 0
+
+
+compiles_to(cp_async16, lambda destination, i, source, j, size=16: _copy16(destination, i, source, j, size))
+compiles_to(cp_async4, lambda destination, i, source, j, size=4: _copy4(destination, i, source, j, size))
+compiles_to(cp_commit, lambda: _commit())
+compiles_to(cp_wait, lambda count: _wait(count))

@@ -1,0 +1,105 @@
+"""Loads and stores of one or four neighbouring numbers. Places are counted from 0 and not checked on a GPU; the emulation checks them."""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from ...simulator import SimulationError
+from .assembly import I32, check_array, compiles_to, element
+
+WIDE = 16  # bytes of four numbers, and their alignment
+
+
+def check_place(array: np.ndarray, index: int, count: int, what: str) -> None:
+    """Raise SimulationError unless the `count` elements from `index` on are there and aligned to their size (PTX ISA, "Addresses as Operands")."""
+    if array.ndim != 1 or array.itemsize != 4:
+        raise SimulationError(f"{what}: {array.dtype} {array.shape} is no array of 4-byte numbers with one axis")
+    if not 0 <= index <= array.size - count:
+        raise SimulationError(f"{what}: elements {index} to {index + count - 1} of an array of {array.size}")
+    if (array.__array_interface__["data"][0] + 4 * index) % (4 * count):
+        raise SimulationError(f"{what}: element {index} does not lie at a multiple of {4 * count} bytes (shared arrays: say alignment={WIDE})")
+
+
+@intrinsic
+def _load(context, array, index):
+    check_array(array, "load")
+
+    def code(context, builder, signature, args):
+        return builder.load(element(context, builder, array, args[0], args[1], index))
+
+    return array.dtype(array, index), code
+
+
+@intrinsic
+def _store(context, array, index, value):
+    check_array(array, "store")
+
+    def code(context, builder, signature, args):
+        value_ = context.cast(builder, args[2], value, array.dtype)
+        builder.store(value_, element(context, builder, array, args[0], args[1], index))
+        return context.get_dummy_value()
+
+    return types.void(array, index, value), code
+
+
+@intrinsic
+def _load4(context, array, index):
+    check_array(array, "load4")
+    result = types.UniTuple(array.dtype, 4)
+
+    def code(context, builder, signature, args):
+        place = element(context, builder, array, args[0], args[1], index)
+        vector = builder.load(builder.bitcast(place, ir.VectorType(place.type.pointee, 4).as_pointer(place.type.addrspace)))
+        vector.align = WIDE
+        return context.make_tuple(builder, result, [builder.extract_element(vector, I32(k)) for k in range(4)])
+
+    return result(array, index), code
+
+
+@intrinsic
+def _store4(context, array, index, a, b, c, d):
+    check_array(array, "store4")
+
+    def code(context, builder, signature, args):
+        place = element(context, builder, array, args[0], args[1], index)
+        kind = ir.VectorType(place.type.pointee, 4)
+        vector = ir.Constant(kind, ir.Undefined)
+        for k, given in enumerate((a, b, c, d)):
+            vector = builder.insert_element(vector, context.cast(builder, args[2 + k], given, array.dtype), I32(k))
+        builder.store(vector, builder.bitcast(place, kind.as_pointer(place.type.addrspace))).align = WIDE
+        return context.get_dummy_value()
+
+    return types.void(array, index, a, b, c, d), code
+
+
+def load(array: Any, index: int, _compiled: Any = _load) -> Any:
+    """array[index], without counting from the end."""
+    check_place(array, index, 1, "load")
+    return array[index]
+
+
+def store(array: Any, index: int, value: Any, _compiled: Any = _store) -> None:
+    """array[index] = value, without counting from the end."""
+    check_place(array, index, 1, "store")
+    array[index] = value
+
+
+def load4(array: Any, index: int, _compiled: Any = _load4) -> tuple:
+    """array[index : index + 4] in one instruction (ld.v4)."""
+    check_place(array, index, 4, "load4")
+    return array[index], array[index + 1], array[index + 2], array[index + 3]
+
+
+def store4(array: Any, index: int, a: Any, b: Any, c: Any, d: Any, _compiled: Any = _store4) -> None:
+    """array[index : index + 4] = a, b, c, d in one instruction (st.v4)."""
+    check_place(array, index, 4, "store4")
+    array[index : index + 4] = a, b, c, d
+
+
+compiles_to(load, lambda array, index: _load(array, index))
+compiles_to(store, lambda array, index, value: _store(array, index, value))
+compiles_to(load4, lambda array, index: _load4(array, index))
+compiles_to(store4, lambda array, index, a, b, c, d: _store4(array, index, a, b, c, d))
