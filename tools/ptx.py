@@ -137,10 +137,8 @@ def faults(row: dict, baseline: dict[str, dict]) -> list[str]:
     before = baseline.get(key(row))
     if before and row["registers"] > before["registers"] + SLACK:
         found.append(f"{row['registers']} registers, {before['registers']} in the baseline")
-    for name in ("shared_bytes", "stack_bytes"):
-        if before and row[name] > before[name]:
-            found.append(f"{row[name]} {name.replace('_', ' ')}, {before[name]} in the baseline")
-    return found
+    more = [name for name in ("shared_bytes", "stack_bytes") if before and row[name] > before[name]]
+    return found + [f"{row[name]} {name.replace('_', ' ')}, {before[name]} in the baseline" for name in more]
 
 
 def key(row: dict) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from ..jit import Kernel, cuda, device, factory, named, prange
 from ..jit import kernel as launched
 from .gpu_tile import DEPTH, PAD, Tile, corner, loader, multiplier, row_writer, storer
-from .ptx import load4
+from .ptx import ALIGNMENT, load4
 
 OUTSIDE = -(1 << 20)  # a row that lies in no image, whatever a tap adds to it
 PHASE = 10  # numbers of a phase
@@ -120,7 +120,7 @@ def product(tile: Tile, gathers: bool, turned: bool, wide: int, wide_out: int, p
         count = batch * phases[at + 2] * phases[at + 3]
         if row0 >= count:
             return
-        sa, sb = cuda.shared.array(both_a, x.dtype), cuda.shared.array(both_b, x.dtype)
+        sa, sb = cuda.shared.array(both_a, x.dtype, ALIGNMENT), cuda.shared.array(both_b, x.dtype, ALIGNMENT)
         acc = cuda.local.array(results, x.dtype)
         for i in range(results):
             acc[i] = x.dtype.type(0)

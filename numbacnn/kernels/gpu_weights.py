@@ -9,7 +9,7 @@ import numpy as np
 
 from ..jit import Kernel, cuda, device, factory, kernel, named, prange
 from .gpu_tile import DEPTH, PAD, Tile, corner, loader, multiplier, row_writer, storer
-from .ptx import load4
+from .ptx import ALIGNMENT, load4
 
 OUTSIDE = -(1 << 20)
 
@@ -76,7 +76,7 @@ def weight_gradient(tile: Tile, gathers: bool, wide: int, wide_out: int) -> Kern
         height, width, depth, result_height, result_width, down, right, images, lines, places, outputs, each = geometry
         thread, blocks_n = cuda.threadIdx.x, (outputs + bn - 1) // bn
         row0, col0 = cuda.blockIdx.x // blocks_n * bm, cuda.blockIdx.x % blocks_n * bn
-        sa, sb = cuda.shared.array(both_a, x.dtype), cuda.shared.array(both_b, x.dtype)
+        sa, sb = cuda.shared.array(both_a, x.dtype, ALIGNMENT), cuda.shared.array(both_b, x.dtype, ALIGNMENT)
         acc = cuda.local.array(results, x.dtype)
         for i in range(results):
             acc[i] = x.dtype.type(0)

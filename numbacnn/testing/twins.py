@@ -1,6 +1,7 @@
 """A layer's kernels on a simulated GPU beside those on the CPU."""
 
 from collections.abc import Sequence
+
 import numpy as np
 
 from ..backends import open_backend

@@ -5,10 +5,11 @@ Compiled for a GPU, each name is the PTX instruction that its docstring names. A
 """
 
 from .copies import cp_async4, cp_async16, cp_commit, cp_wait
-from .memory import load, load4, store, store4
+from .memory import ALIGNMENT, load, load4, store, store4
 from .tensor import mma_bf16, mma_tf32, pack_bf16, to_tf32
 
 __all__ = [
+    "ALIGNMENT",
     "cp_async4",
     "cp_async16",
     "cp_commit",

@@ -10,17 +10,18 @@ from numba.extending import intrinsic
 from ...simulator import SimulationError
 from .assembly import I32, check_array, compiles_to, element
 
-WIDE = 16  # bytes of four numbers, and their alignment
+ALIGNMENT = 16  # bytes of four float32, and the alignment of any four numbers
 
 
 def check_place(array: np.ndarray, index: int, count: int, what: str) -> None:
     """Raise SimulationError unless the `count` elements from `index` on are there and aligned to their size (PTX ISA, "Addresses as Operands")."""
-    if array.ndim != 1 or array.itemsize != 4:
-        raise SimulationError(f"{what}: {array.dtype} {array.shape} is no array of 4-byte numbers with one axis")
+    if array.ndim != 1 or array.itemsize not in (4, 8):
+        raise SimulationError(f"{what}: {array.dtype} {array.shape} is no array of 4- or 8-byte numbers with one axis")
     if not 0 <= index <= array.size - count:
         raise SimulationError(f"{what}: elements {index} to {index + count - 1} of an array of {array.size}")
-    if (array.__array_interface__["data"][0] + 4 * index) % (4 * count):
-        raise SimulationError(f"{what}: element {index} does not lie at a multiple of {4 * count} bytes (shared arrays: say alignment={WIDE})")
+    size = min(count * array.itemsize, ALIGNMENT)
+    if (array.__array_interface__["data"][0] + array.itemsize * int(index)) % size:
+        raise SimulationError(f"{what}: element {index} does not lie at a multiple of {size} bytes (shared arrays: say alignment={ALIGNMENT})")
 
 
 @intrinsic
@@ -53,7 +54,7 @@ def _load4(context, array, index):
     def code(context, builder, signature, args):
         place = element(context, builder, array, args[0], args[1], index)
         vector = builder.load(builder.bitcast(place, ir.VectorType(place.type.pointee, 4).as_pointer(place.type.addrspace)))
-        vector.align = WIDE
+        vector.align = ALIGNMENT
         return context.make_tuple(builder, result, [builder.extract_element(vector, I32(k)) for k in range(4)])
 
     return result(array, index), code
@@ -69,7 +70,7 @@ def _store4(context, array, index, a, b, c, d):
         vector = ir.Constant(kind, ir.Undefined)
         for k, given in enumerate((a, b, c, d)):
             vector = builder.insert_element(vector, context.cast(builder, args[2 + k], given, array.dtype), I32(k))
-        builder.store(vector, builder.bitcast(place, kind.as_pointer(place.type.addrspace))).align = WIDE
+        builder.store(vector, builder.bitcast(place, kind.as_pointer(place.type.addrspace))).align = ALIGNMENT
         return context.get_dummy_value()
 
     return types.void(array, index, a, b, c, d), code
