@@ -6,12 +6,13 @@ READY := $(VENV)/.ready
 SIZE_LIMIT_MB := 360
 PEERS := .venv-peers
 KERAS := .venv-keras
+CUDA := .venv-cuda
 CONTESTS := convolution networks scaling memory
-# winograd_curves trains for minutes: run it by its name
-BENCHMARKS ?= $(CONTESTS) $(filter-out $(CONTESTS) winograd_curves,$(basename $(notdir $(wildcard benchmarks/*.py))))
+# winograd_curves trains for minutes, gpu needs one: run them by their names
+BENCHMARKS ?= $(CONTESTS) $(filter-out $(CONTESTS) winograd_curves gpu,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check size peers bench parity nightly clean
+.PHONY: help install demo test check size peers bench parity sim ptx nightly clean
 
 help:
 	@echo 'make demo     train on real images of digits and predict some (under 3 minutes)'
@@ -21,6 +22,8 @@ help:
 	@echo 'make bench    the benchmarks, beside PyTorch, ONNX Runtime and OpenVINO'
 	@echo 'make peers    the virtual environment of those three'
 	@echo 'make parity   the networks of keras.applications beside live Keras (makes $(KERAS); NUMBACNN_KERAS names another Python)'
+	@echo 'make sim      every CUDA kernel on a simulated GPU beside the CPU'
+	@echo 'make ptx      every CUDA kernel compiled for every GPU architecture: registers, shared memory, spills (makes $(CUDA); needs no GPU)'
 	@echo 'make nightly  the suite with its long checks'
 	@echo 'make clean    remove what the targets above made'
 
@@ -71,9 +74,21 @@ $(KERAS)/.ready:
 parity: $(READY) $(if $(NUMBACNN_KERAS),,$(KERAS)/.ready)
 	$(BIN)/python tools/parity.py
 
+sim: $(READY)
+	NUMBACNN_SERIAL=1 $(BIN)/python -m pytest -n auto tests/backends tests/kernels/test_ptx.py
+
+# The compiler for GPUs is 0.8 GB: in an environment of its own; NUMBACNN_CUDA names another Python that has it.
+$(CUDA)/.ready: pyproject.toml
+	$(PYTHON) -m venv --clear $(CUDA)
+	$(CUDA)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,cuda]'
+	@touch $@
+
+ptx: $(if $(NUMBACNN_CUDA),,$(CUDA)/.ready)
+	$(or $(NUMBACNN_CUDA),$(CUDA)/bin/python) tools/ptx.py
+
 nightly: $(READY) peers
 	NUMBACNN_NIGHTLY=1 $(BIN)/python -m pytest -n auto
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(KERAS) .venv-size build dist demo *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(KERAS) $(CUDA) .venv-size build dist demo *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,7 +18,7 @@ from numbacnn import registry
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PICTURES = {"pets": ("cat", "dog", "hamster", "parrot", "rabbit"), "birds": ("finch", "owl", "wren")}
-OTHER_COMMANDS = {"pip install '.[pretrained]'"}  # what a test cannot run here
+OTHER_COMMANDS = {"pip install '.[pretrained]'", "pip install '.[cuda]'"}  # what a test cannot run here
 
 
 @dataclass(frozen=True)
