@@ -20,7 +20,7 @@ from .options import AUTO, AutoOrModel, Number, OneOf, Rates, Registered, Size, 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_SETTINGS = "model weights size resize color freeze_epochs epochs batch_size optimizer lr domain loss augment valid labels seed"
+_SETTINGS = "model weights size resize color freeze_epochs epochs batch_size optimizer lr domain loss augment valid labels precision seed"
 SETTINGS = tuple(_SETTINGS.split())  # what a run keeps
 SHOWN = 5  # skipped files that are named
 
@@ -64,6 +64,12 @@ SHOWN = 5  # skipped files that are named
 @click.option("--valid", type=Number(0, 1, inclusive=True), default="0.2", help="Share of each class that is held out, where FOLDER has no valid/.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="TABLE.csv", help="Several labels a picture: columns file, labels (separated by ;).")
 @click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, help="Of the split, the weights, the order and the augmentation.")
+@click.option(
+    "--precision",
+    type=OneOf("precision", "float64", "float32", "tf32", "bf16"),
+    default="float32",
+    help="tf32, bf16: a GPU's tensor cores multiply rounded numbers, several times as fast.",
+)
 @click.option("--device", type=OneOf("device", "auto", "cpu", "cuda"), default="auto", help="Where to train.")
 @click.option("--threads", type=click.IntRange(min=1), show_default="all cores", help="CPU threads.")
 @click.option("--resume", is_flag=True, help="Go on with RUN's checkpoint and its settings (without --out: with the last run on FOLDER).")

@@ -82,9 +82,9 @@ class Preparation:
         if begun.model is not None and begun.model.classes is not None:
             self._same_classes(begun.model, train, plain(settings["model"]))
         model = begun.build(train.classes)
-        lr = None if settings["lr"] is None else parse(settings["lr"])
-        metrics = multi_label.METRICS[train.task]
-        model.compile(optimizer, loss, metrics, device=self.device, threads=self.threads, lr=lr, domain=settings["domain"])
+        how = {"device": self.device, "threads": self.threads, "precision": settings["precision"]}
+        how |= {"lr": None if settings["lr"] is None else parse(settings["lr"]), "domain": settings["domain"]}
+        model.compile(optimizer, loss, multi_label.METRICS[train.task], **how)
         return Job(model, train, valid, settings, note=begun.note)
 
     def resume(self) -> Job:

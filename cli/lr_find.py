@@ -11,7 +11,16 @@ from . import out as runs
 from .job import Preparation
 from .options import AUTO, AutoOrModel, Number, OneOf, Registered, Size, plain
 
-UNUSED = {"lr": None, "epochs": 1, "freeze_epochs": None, "domain": "near", "weights": "imagenet", "labels": None, "resize": AUTO}  # settings of fit
+UNUSED = {
+    "lr": None,
+    "epochs": 1,
+    "freeze_epochs": None,
+    "domain": "near",
+    "weights": "imagenet",
+    "labels": None,
+    "resize": AUTO,
+    "precision": "float32",
+}  # settings of fit
 
 if TYPE_CHECKING:
     from rich.console import Console
