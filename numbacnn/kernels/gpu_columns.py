@@ -5,10 +5,11 @@ added down the block in order. Second pass, over the parts: a block of FEW x DEE
 """
 
 from ..jit import cuda, device
+from .gpu_places import quotient
 
 COLUMNS, ROWS = 32, 8
 FIRST = (COLUMNS, ROWS)  # threads of a block of the first pass
-FEW, DEEP = 8, 64
+FEW, DEEP = 8, 32
 SECOND = (FEW, DEEP)
 CELLS = FEW * DEEP
 
@@ -23,6 +24,16 @@ def down(value, scratch):
         for r in range(1, ROWS):
             value += scratch[r, x]
     cuda.syncthreads()
+    return value
+
+
+@device
+def across(value):
+    """The sum over the threads of a line of a first block, which is a warp; for all of them."""
+    step = 1
+    while step < COLUMNS:
+        value += cuda.shfl_xor_sync(0xFFFFFFFF, value, step)
+        step *= 2
     return value
 
 
@@ -46,7 +57,10 @@ def deep(value, scratch):
 @device
 def share_of(depth):
     """Channels of a second block where `depth` neighbours belong together."""
-    return depth * max(1, FEW // depth)
+    share = depth
+    while share + depth <= FEW:
+        share += depth
+    return share
 
 
 @device
@@ -58,7 +72,7 @@ def together(value, depth, scratch):
     if y == 0:
         scratch[x] = value
     cuda.syncthreads()
-    start = x // depth * depth
+    start = quotient(x, depth) * depth
     value = scratch[start]
     for c in range(start + 1, min(start + depth, FEW)):
         value += scratch[c]

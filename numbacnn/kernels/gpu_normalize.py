@@ -10,6 +10,7 @@ import numpy as np
 
 from ..jit import compiled, cuda
 from .gpu_columns import CELLS, COLUMNS, DEEP, FEW, ROWS, deep, down, share_of, together
+from .gpu_places import quotient, remainder
 
 
 @compiled
@@ -22,8 +23,8 @@ def _bound(value, lo, hi):
 def scaled_and_shifted(x, centre, scale, shift, residual, lo, hi, size, channels, width, block, count, y):
     j, p = cuda.blockIdx.y * COLUMNS + cuda.threadIdx.x, cuda.blockIdx.x
     if j < width:
-        sample, b = p // count, p % count
-        c, step, end = j % channels, ROWS * width, sample * size + min((b + 1) * block, size)
+        sample, b = quotient(p, count), remainder(p, count)
+        c, step, end = remainder(j, channels), ROWS * width, sample * size + min((b + 1) * block, size)
         m, s, t, more = centre[sample * channels + c], scale[sample * channels + c], shift[c], residual.size > 0
         i = sample * size + b * block + cuda.threadIdx.y * width + j
         while i + 3 * step < end:
@@ -47,8 +48,8 @@ def sums_of_gradient(x, y, dy, centre, scale, shift, lo, hi, size, channels, wid
     j, p, nothing = cuda.blockIdx.y * COLUMNS + cuda.threadIdx.x, cuda.blockIdx.x, x.dtype.type(0)
     total, product = nothing, nothing
     if j < width:
-        sample, b = p // count, p % count
-        c, step, end = j % channels, ROWS * width, sample * size + min((b + 1) * block, size)
+        sample, b = quotient(p, count), remainder(p, count)
+        c, step, end = remainder(j, channels), ROWS * width, sample * size + min((b + 1) * block, size)
         m, s, t = centre[sample * channels + c], scale[sample * channels + c], shift[c]
         clamped, kept, keep = (lo > -np.inf) | (hi < np.inf), y.size > 0, g.size > 0
         i = sample * size + b * block + cuda.threadIdx.y * width + j
@@ -77,12 +78,12 @@ def sums_of_gradient(x, y, dy, centre, scale, shift, lo, hi, size, channels, wid
 def coefficients_of_gradient(partial, gamma, variance, epsilon, groups, size, factor, slope, level, dgamma, dbeta):
     scratch = cuda.shared.array(CELLS, np.float64)
     samples, channels = variance.shape
-    tx, depth, parts, line = cuda.threadIdx.x, channels // groups, partial.shape[0] // samples, partial.shape[2]
+    tx, depth, parts, line = cuda.threadIdx.x, quotient(channels, groups), quotient(partial.shape[0], samples), partial.shape[2]
     share = share_of(depth)
-    jobs = (channels + share - 1) // share
-    s, first = cuda.blockIdx.x // jobs, cuda.blockIdx.x % jobs * share
+    jobs = quotient(channels + share - 1, share)
+    s, first = quotient(cuda.blockIdx.x, jobs), remainder(cuda.blockIdx.x, jobs) * share
     end = min(first + share, channels)
-    a, b, elements = 0.0, 0.0, np.float64(size // groups)
+    a, b, elements = 0.0, 0.0, np.float64(size) / np.float64(groups)
     for start in range(first, end, FEW):  # more than one round only where a group has more channels
         c, total, product = start + tx, 0.0, 0.0
         if c < end:
@@ -116,8 +117,8 @@ def _gradient(v, grad, s, t, f, n, a, lo, hi, clamped):
 def gradient_by_input(x, dy, centre, scale, shift, factor, slope, level, lo, hi, size, channels, width, block, count, dx):
     j, p = cuda.blockIdx.y * COLUMNS + cuda.threadIdx.x, cuda.blockIdx.x
     if j < width:
-        sample, b = p // count, p % count
-        c, step, end = j % channels, ROWS * width, sample * size + min((b + 1) * block, size)
+        sample, b = quotient(p, count), remainder(p, count)
+        c, step, end = remainder(j, channels), ROWS * width, sample * size + min((b + 1) * block, size)
         k = sample * channels + c
         m, s, t, f, n, a = centre[k], scale[k], shift[c], factor[k], slope[k], level[k]
         clamped = (lo > -np.inf) | (hi < np.inf)

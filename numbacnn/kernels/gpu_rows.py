@@ -4,9 +4,9 @@ A warp takes several short rows or one of up to 128 elements, a block of THREADS
 
     scratch = cuda.shared.array(WARPS, x.dtype)
     lanes = lanes_of(columns)
-    lane, many = cuda.threadIdx.x % lanes, THREADS // lanes
+    lane, mine, many = own_row(lanes)
     for first in range(cuda.blockIdx.x * many, rows, cuda.gridDim.x * many):  # all threads of a block go round equally often
-        r = first + cuda.threadIdx.x // lanes
+        r = first + mine
         count = columns if r < rows else 0
         total = zero
         for c in range(lane, count, lanes):
@@ -30,6 +30,15 @@ def lanes_of(columns):
     while lanes < columns and lanes < WARP:
         lanes *= 2
     return THREADS if columns > THREADS else lanes
+
+
+@device
+def own_row(lanes):
+    """(This thread's number among those of its row, its row's number among those of the block, how many rows a block has)."""
+    x, shift = cuda.threadIdx.x, 0
+    while (1 << shift) < lanes:
+        shift += 1
+    return x & (lanes - 1), x >> shift, THREADS >> shift
 
 
 def blocks_of(rows: int, columns: int) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..jit import cuda
 from .gpu_columns import CELLS, COLUMNS, DEEP, FEW, ROWS, deep, share_of, together
+from .gpu_places import quotient, remainder
 
 
 def moments_of_parts(x, size, width, block, count, moments):
@@ -13,11 +14,11 @@ def moments_of_parts(x, size, width, block, count, moments):
     cancels however far the mean is from zero; the threads of a column are joined in order."""
     numbers, means, sums = cuda.shared.array((ROWS, COLUMNS), x.dtype), cuda.shared.array((ROWS, COLUMNS), x.dtype), cuda.shared.array((ROWS, COLUMNS), x.dtype)
     tx, ty, p = cuda.threadIdx.x, cuda.threadIdx.y, cuda.blockIdx.x
-    j, parts, kind = cuda.blockIdx.y * COLUMNS + tx, count + (size % width > 0), x.dtype.type
-    sample, b = p // parts, p % parts
-    lines, at = (min(block, size - b * block)) // width, sample * size + b * block + j
+    j, parts, kind = cuda.blockIdx.y * COLUMNS + tx, count + (remainder(size, width) > 0), x.dtype.type
+    sample, b = quotient(p, parts), remainder(p, parts)
+    lines, at = quotient(min(block, size - b * block), width), sample * size + b * block + j
     if b == count:  # what a sample has behind its last whole line
-        lines, at = int(j < size % width), (sample + 1) * size - size % width + j
+        lines, at = int(j < remainder(size, width)), (sample + 1) * size - remainder(size, width) + j
     if j >= width:
         lines = 0
     mine, n, step = (lines - ty + ROWS - 1) // ROWS, kind(0), ROWS * width
@@ -55,14 +56,14 @@ def put_together(moments, gamma, epsilon, groups, mean, variance, scale):
     """A block of threads takes whole groups of channels of a sample. One pass: deviations are taken from the first part's mean."""
     scratch = cuda.shared.array(CELLS, np.float64)
     samples, channels = mean.shape
-    tx, depth, parts, line = cuda.threadIdx.x, channels // groups, moments.shape[0] // samples, moments.shape[2]
+    tx, depth, parts, line = cuda.threadIdx.x, quotient(channels, groups), quotient(moments.shape[0], samples), moments.shape[2]
     share = share_of(depth)
-    jobs = (channels + share - 1) // share
-    s, first = cuda.blockIdx.x // jobs, cuda.blockIdx.x % jobs * share
+    jobs = quotient(channels + share - 1, share)
+    s, first = quotient(cuda.blockIdx.x, jobs), remainder(cuda.blockIdx.x, jobs) * share
     end = min(first + share, channels)
     about = 0.0
     if first + tx < end or depth > FEW:
-        about = np.float64(moments[s * parts, 1, first + (tx // depth * depth if depth <= FEW else 0)])
+        about = np.float64(moments[s * parts, 1, first + (quotient(tx, depth) * depth if depth <= FEW else 0)])
     n, off, total = 0.0, 0.0, 0.0
     for c in range(first + tx, end, FEW):
         for p in range(s * parts + cuda.threadIdx.y, (s + 1) * parts, DEEP):

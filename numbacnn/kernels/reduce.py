@@ -15,6 +15,7 @@ import numpy as np
 
 from ..jit import compiled, cuda, kernel, prange
 from .gpu_columns import CELLS, COLUMNS, DEEP, FEW, FIRST, ROWS, SECOND, deep, down
+from .gpu_places import quotient
 
 LANES = 16  # channels of a job, where partial sums are added
 _LINE = 128  # elements that a line should have at least
@@ -104,7 +105,7 @@ def fold(partial, total):
 @fold.cuda(threads=SECOND, blocks=lambda partial, total: -(-total.size // FEW))
 def _fold_on_gpu(partial, total):
     scratch = cuda.shared.array(CELLS, np.float64)
-    c, rows = cuda.blockIdx.x * FEW + cuda.threadIdx.x, partial.size // total.size
+    c, rows = cuda.blockIdx.x * FEW + cuda.threadIdx.x, quotient(partial.size, total.size)
     value = 0.0
     if c < total.size:
         for r in range(cuda.threadIdx.y, rows, DEEP):

@@ -10,6 +10,8 @@ import numpy as np
 from ..errors import ShapeError
 from ..graph import Shape
 from ..jit import compiled, kernel, prange
+from ..kernels.gpu_layer_normalization import normalize_rows, rows_backward
+from ..kernels.gpu_rows import THREADS, blocks_of
 from ..kernels.reduce import fold
 from ..layer import Initial, Layer, Penalty, Weight, option, positive
 
@@ -81,6 +83,10 @@ def layer_backward(x, dy, gamma, mean, inverse, rows, dx, dgamma, dbeta):
             dgamma[p * c : (p + 1) * c],
             dbeta[p * c : (p + 1) * c],
         )
+
+
+layer_forward.cuda(normalize_rows, threads=THREADS, blocks=lambda x, gamma, beta, epsilon, rows, y, mean, inverse: blocks_of(mean.size, gamma.size))
+layer_backward.cuda(rows_backward, threads=THREADS, blocks=lambda *args: args[-1].size // args[2].size)  # dbeta, gamma
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ import numpy as np
 
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
-from ..jit import kernel, prange
+from ..jit import cuda, kernel, prange
+from ..kernels.gpu_columns import COLUMNS, FIRST, ROWS, across, down
+from ..kernels.gpu_places import advance, place, quotient, remainder
 from ..layer import Initial, Layer, Penalty, Weight, option
 
-_PARTS = 32  # partial sums of dalpha, for any number of threads
+_PARTS = 128  # partial sums of dalpha, for any number of threads
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,18 @@ def prelu(x, alpha, y):
                 y[n, h, w, k] = v if v > zero else v * slope[k * c]
 
 
+@prelu.cuda
+def _prelu_on_gpu(x, alpha, y):
+    zero = x.dtype.type(0)
+    a, b, c = min(alpha.shape[0] - 1, 1), min(alpha.shape[1] - 1, 1), min(alpha.shape[2] - 1, 1)
+    n, h, w, k = place(cuda.grid(1), x.shape)
+    steps = place(cuda.gridsize(1), x.shape)
+    while n < x.shape[0]:
+        v = x[n, h, w, k]
+        y[n, h, w, k] = v if v > zero else v * alpha[h * a, w * b, k * c]
+        n, h, w, k = advance(n, h, w, k, steps, x.shape)
+
+
 @kernel(in_place=True)
 def prelu_dx(x, dy, alpha, dx):
     zero = x.dtype.type(0)
@@ -106,6 +120,18 @@ def prelu_dx(x, dy, alpha, dx):
             for k in range(x.shape[3]):
                 g = dy[n, h, w, k]
                 dx[n, h, w, k] = g if x[n, h, w, k] > zero else g * slope[k * c]
+
+
+@prelu_dx.cuda
+def _prelu_dx_on_gpu(x, dy, alpha, dx):
+    zero = x.dtype.type(0)
+    a, b, c = min(alpha.shape[0] - 1, 1), min(alpha.shape[1] - 1, 1), min(alpha.shape[2] - 1, 1)
+    n, h, w, k = place(cuda.grid(1), x.shape)
+    steps = place(cuda.gridsize(1), x.shape)
+    while n < x.shape[0]:
+        g = dy[n, h, w, k]
+        dx[n, h, w, k] = g if x[n, h, w, k] > zero else g * alpha[h * a, w * b, k * c]
+        n, h, w, k = advance(n, h, w, k, steps, x.shape)
 
 
 @kernel
@@ -134,6 +160,33 @@ def prelu_dalpha(x, dy, height, partial):
                     sums[0] += s
 
 
+@prelu_dalpha.cuda(threads=FIRST, blocks=lambda x, dy, height, partial: (partial.shape[0], -(-partial.shape[2] // COLUMNS), min(partial.shape[1], 65535)))
+def _prelu_dalpha_on_gpu(x, dy, height, partial):
+    """A block takes a part and COLUMNS places of a row of partial; its lines of threads go over what is summed into them."""
+    scratch = cuda.shared.array((ROWS, COLUMNS), np.float64)
+    rows, parts, zero = x.shape[0] * x.shape[1], partial.shape[0], x.dtype.type(0)
+    p, first = cuda.blockIdx.x, cuda.blockIdx.y * COLUMNS + cuda.threadIdx.x
+    start, last, stride = (p, rows, height) if height > 1 else (quotient(rows * p, parts), quotient(rows * (p + 1), parts), 1)
+    whole = partial.shape[2] < x.shape[3]  # one alpha for all channels
+    end, step = x.shape[3] if whole else min(first + 1, x.shape[3]), COLUMNS if whole else 1
+    for column in range(cuda.blockIdx.z, partial.shape[1], cuda.gridDim.z):
+        left, width = (column, 1) if partial.shape[1] > 1 else (0, x.shape[2])
+        shape = 1, quotient(last - start + stride - 1, stride), width, 1
+        steps, value = place(ROWS, shape), 0.0
+        done, i, w, _ = place(cuda.threadIdx.y, shape)
+        while done == 0:
+            n, h = quotient(start + i * stride, x.shape[1]), remainder(start + i * stride, x.shape[1])
+            for k in range(first, end, step):
+                v = x[n, h, left + w, k]
+                value += zero if v > zero else v * dy[n, h, left + w, k]
+            done, i, w, _ = advance(done, i, w, 0, steps, shape)
+        if whole:
+            value = across(value)
+        value = down(value, scratch)
+        if cuda.threadIdx.y == 0 and first < partial.shape[2]:
+            partial[p, column, first] = value
+
+
 @kernel
 def prelu_fold(partial, dalpha):
     """dalpha [size]: one part after another where the parts are its rows, else their sum."""
@@ -146,3 +199,16 @@ def prelu_fold(partial, dalpha):
                 for q in range(1, parts):
                     s += partial[q, w, k]
             dalpha[p * size + j] = s
+
+
+@prelu_fold.cuda(blocks=lambda partial, dalpha: -(-dalpha.size // 256))
+def _prelu_fold_on_gpu(partial, dalpha):
+    parts, size = partial.shape[0], partial.shape[1] * partial.shape[2]
+    for i in range(cuda.grid(1), dalpha.size, cuda.gridsize(1)):
+        p, j = quotient(i, size), remainder(i, size)
+        w, k = quotient(j, partial.shape[2]), remainder(j, partial.shape[2])
+        s = partial[p, w, k]
+        if dalpha.size == size:
+            for q in range(1, parts):
+                s += partial[q, w, k]
+        dalpha[i] = s

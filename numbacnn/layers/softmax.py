@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
-from ..jit import kernel, prange
+from ..jit import cuda, kernel, prange
+from ..kernels.gpu_rows import THREADS, WARPS, blocks_of, lanes_of, own_row, row_max, row_sum
 from ..kernels.scalar import exp
 from ..layer import Layer, option
 
@@ -75,6 +78,27 @@ def softmax(x, y):
             y[r, k, 0] *= scale
 
 
+@softmax.cuda(threads=THREADS, blocks=lambda x, y: blocks_of(*x.shape[:2]))
+def _softmax_on_gpu(x, y):
+    scratch = cuda.shared.array(WARPS, x.dtype)
+    lanes, zero, one = lanes_of(x.shape[1]), x.dtype.type(0), x.dtype.type(1)
+    lane, mine, many = own_row(lanes)
+    for first in range(cuda.blockIdx.x * many, x.shape[0], cuda.gridDim.x * many):
+        r = first + mine
+        count = x.shape[1] if r < x.shape[0] else 0
+        top, total = x.dtype.type(-np.inf), zero if count > 0 else one  # what lies behind the last row divides by something, too
+        for k in range(lane, count, lanes):
+            top = x[r, k, 0] if x[r, k, 0] > top else top
+        top = row_max(top, lanes, scratch)
+        for k in range(lane, count, lanes):
+            e = exp(x[r, k, 0] - top)
+            y[r, k, 0] = e
+            total += e
+        scale = one / row_sum(total, lanes, scratch)
+        for k in range(lane, count, lanes):
+            y[r, k, 0] *= scale
+
+
 @kernel(in_place=True)
 def softmax_df(y, dy, dx):
     for r in prange(y.shape[0]):
@@ -82,6 +106,21 @@ def softmax_df(y, dy, dx):
         for k in range(y.shape[1]):
             mean += y[r, k, 0] * dy[r, k, 0]
         for k in range(y.shape[1]):
+            dx[r, k, 0] = y[r, k, 0] * (dy[r, k, 0] - mean)
+
+
+@softmax_df.cuda(threads=THREADS, blocks=lambda y, dy, dx: blocks_of(*y.shape[:2]))
+def _softmax_df_on_gpu(y, dy, dx):
+    scratch = cuda.shared.array(WARPS, y.dtype)
+    lanes = lanes_of(y.shape[1])
+    lane, mine, many = own_row(lanes)
+    for first in range(cuda.blockIdx.x * many, y.shape[0], cuda.gridDim.x * many):
+        r = first + mine
+        count, mean = y.shape[1] if r < y.shape[0] else 0, y.dtype.type(0)
+        for k in range(lane, count, lanes):
+            mean += y[r, k, 0] * dy[r, k, 0]
+        mean = row_sum(mean, lanes, scratch)
+        for k in range(lane, count, lanes):
             dx[r, k, 0] = y[r, k, 0] * (dy[r, k, 0] - mean)
 
 

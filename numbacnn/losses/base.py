@@ -10,7 +10,9 @@ import numpy as np
 
 from ..errors import DataError, ShapeError
 from ..graph import Shape
-from ..jit import Kernel, digest, factory, kernel, named, prange
+from ..jit import Kernel, cuda, digest, factory, kernel, named, prange
+from ..kernels.gpu_places import quotient
+from ..kernels.gpu_rows import THREADS, WARPS, blocks_of, lanes_of, own_row, row_sum
 from ..kernels.scalar import localize
 from ..layer import Layer
 
@@ -88,6 +90,21 @@ def sum_rows(rows, scale, y):
         y[n] = total * scale
 
 
+@sum_rows.cuda(threads=THREADS, blocks=lambda rows, scale, y: blocks_of(y.size, rows.size // y.size))
+def _sum_rows_on_gpu(rows, scale, y):
+    scratch = cuda.shared.array(WARPS, np.float64)
+    columns = quotient(rows.size, y.size)
+    lanes = lanes_of(columns)
+    lane, mine, many = own_row(lanes)
+    for first in range(cuda.blockIdx.x * many, y.size, cuda.gridDim.x * many):
+        n, total = first + mine, 0.0
+        for i in range(n * columns + lane, (n + 1) * columns if n < y.size else 0, lanes):
+            total += rows[i]
+        total = row_sum(total, lanes, scratch)
+        if lane == 0 and n < y.size:
+            y[n] = total * scale
+
+
 # ---- losses that are a sum over single elements
 
 
@@ -117,7 +134,19 @@ def _pointwise(function: Callable, name: str, dtype: type) -> Kernel:
                 total += f(z[r, c], t[r, c], *fields)
             y[r] = total
 
-    return Kernel(named(run, f"{name}_{digest(f)[:12]}"))
+    def on_gpu(z, t, fields, y):
+        scratch = cuda.shared.array(WARPS, z.dtype)
+        lanes = lanes_of(z.shape[1])
+        lane, mine, many = own_row(lanes)
+        for first in range(cuda.blockIdx.x * many, y.size, cuda.gridDim.x * many):
+            r, total = first + mine, z.dtype.type(0)
+            for c in range(lane, z.shape[1] if r < y.size else 0, lanes):
+                total += f(z[r, c], t[r, c], *fields)
+            total = row_sum(total, lanes, scratch)
+            if lane == 0 and r < y.size:
+                y[r] = total
+
+    return _with_twin(run, on_gpu, f"{name}_{digest(f)[:12]}")
 
 
 @factory
@@ -131,7 +160,21 @@ def _pointwise_gradient(function: Callable, name: str, dtype: type) -> Kernel:
             for c in range(z.shape[1]):
                 dz[r, c] = share * df(z[r, c], t[r, c], *fields)
 
-    return Kernel(named(run, f"{name}_gradient_{digest(df)[:12]}"))
+    def on_gpu(z, t, weight, scale, fields, dz):
+        lanes, count = lanes_of(z.shape[1]), quotient(z.shape[0], weight.size)
+        lane, mine, many = own_row(lanes)
+        for r in range(cuda.blockIdx.x * many + mine, z.shape[0], cuda.gridDim.x * many):
+            share = weight[quotient(r, count)] * scale
+            for c in range(lane, z.shape[1], lanes):
+                dz[r, c] = share * df(z[r, c], t[r, c], *fields)
+
+    return _with_twin(run, on_gpu, f"{name}_gradient_{digest(df)[:12]}")
+
+
+def _with_twin(run: Callable, on_gpu: Callable, name: str) -> Kernel:
+    made = Kernel(named(run, name))
+    made.cuda(named(on_gpu, f"{name}_on_gpu"), threads=THREADS, blocks=lambda z, *_: blocks_of(*z.shape))
+    return made
 
 
 # ---- targets

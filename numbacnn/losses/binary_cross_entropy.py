@@ -12,6 +12,7 @@ from ..graph import Shape
 from ..jit import kernel, prange
 from ..kernels.scalar import sigmoid, softplus
 from ..layer import option
+from . import on_gpu
 from .base import Loss, are_labels, numbers, one_hot, values
 
 
@@ -33,6 +34,10 @@ def binary_cross_entropy_gradient(z, t, share, scale, pos_weight, smoothing, dz)
         for c in range(z.shape[1]):
             yes = t[r, c] * (1.0 - smoothing) + 0.5 * smoothing
             dz[r, c] = factor * ((1.0 - yes) * sigmoid(z[r, c]) - pos_weight[c] * yes * sigmoid(-z[r, c]))
+
+
+binary_cross_entropy.cuda(on_gpu.binary_cross_entropy, **on_gpu.geometry())
+binary_cross_entropy_gradient.cuda(on_gpu.binary_cross_entropy_gradient, **on_gpu.geometry())
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from ..graph import Shape
 from ..jit import compiled, kernel, prange
 from ..kernels.scalar import exp
 from ..layer import option
+from . import on_gpu
 from .base import Loss, are_labels, numbers, one_hot, title, values
 
 
@@ -53,6 +54,10 @@ def cross_entropy_gradient(z, t, share, scale, class_weight, smoothing, dz):
         shift = z.dtype.type(log_sum)
         for c in range(classes):
             dz[r, c] = weight * (mass * exp(z[r, c] - top - shift) - (t[r, c] * (1.0 - smoothing) + smoothing / classes))
+
+
+cross_entropy.cuda(on_gpu.cross_entropy, **on_gpu.geometry())
+cross_entropy_gradient.cuda(on_gpu.cross_entropy_gradient, **on_gpu.geometry())
 
 
 @dataclass(frozen=True)

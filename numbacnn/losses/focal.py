@@ -11,6 +11,7 @@ from ..graph import Shape
 from ..jit import compiled, kernel, prange
 from ..kernels.scalar import expm1, sigmoid, softplus
 from ..layer import choice, option, positive
+from . import on_gpu
 from .base import Loss
 from .binary_cross_entropy import SigmoidLoss
 from .cross_entropy import SoftmaxLoss, largest_and_log_sum
@@ -73,6 +74,12 @@ def sigmoid_focal_gradient(z, t, share, scale, gamma, positive, negative, dz):
         factor = share[r // rows] * scale
         for c in range(z.shape[1]):
             dz[r, c] = factor * (positive * t[r, c] * binary_slope(z[r, c], gamma) - negative * (1.0 - t[r, c]) * binary_slope(-z[r, c], gamma))
+
+
+softmax_focal.cuda(on_gpu.softmax_focal, **on_gpu.geometry())
+softmax_focal_gradient.cuda(on_gpu.softmax_focal_gradient, **on_gpu.geometry())
+sigmoid_focal.cuda(on_gpu.sigmoid_focal, **on_gpu.geometry())
+sigmoid_focal_gradient.cuda(on_gpu.sigmoid_focal_gradient, **on_gpu.geometry())
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..jit import compiled, kernel, prange
-from .base import Optimizer, clipped, job
+from .base import Optimizer, clipped, job, share, update_on_gpu
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,20 @@ def adam(g, jobs, scales, decays, rates, limit, beta_1, rest_1, beta_2, rest_2, 
         _adam(g[b:e], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], beta_1, rest_1, beta_2, rest_2, epsilon, w[b:e], m[b:e], v[b:e])
 
 
+@adam.cuda(**update_on_gpu())
+def _adam_on_gpu(g, jobs, scales, decays, rates, limit, beta_1, rest_1, beta_2, rest_2, epsilon, w, m, v):
+    p, s, k = share(jobs)
+    _adam(g[p], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], beta_1, rest_1, beta_2, rest_2, epsilon, w[p], m[p], v[p])
+
+
 @kernel
 def adam_amsgrad(g, jobs, scales, decays, rates, limit, beta_1, rest_1, beta_2, rest_2, epsilon, w, m, v, h):
     for j in prange(jobs.shape[0]):
         b, e, s, k = job(jobs, j)
         _adam_amsgrad(g[b:e], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], beta_1, rest_1, beta_2, rest_2, epsilon, w[b:e], m[b:e], v[b:e], h[b:e])
+
+
+@adam_amsgrad.cuda(**update_on_gpu())
+def _adam_amsgrad_on_gpu(g, jobs, scales, decays, rates, limit, beta_1, rest_1, beta_2, rest_2, epsilon, w, m, v, h):
+    p, s, k = share(jobs)
+    _adam_amsgrad(g[p], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], beta_1, rest_1, beta_2, rest_2, epsilon, w[p], m[p], v[p], h[p])

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
-from ..jit import compiled, kernel, prange
+from ..jit import compiled, cuda, device, kernel, prange
+from ..kernels.gpu_rows import THREADS, WARP, WARPS, row_sum
 
 
 @dataclass(frozen=True)
@@ -132,3 +133,65 @@ def clipped(g, scale, limit):
 def job(jobs, j):
     """(start, stop, segment, group) of one job."""
     return jobs[j, 0], jobs[j, 1], jobs[j, 2], jobs[j, 3]
+
+
+# ---- on a GPU: SHARES blocks of THREADS threads take a job; neighbouring threads take neighbouring elements
+
+SHARES = 4
+STRIDE = SHARES * THREADS  # elements from one of a thread to its next
+
+
+def update_on_gpu() -> dict:
+    """Threads and blocks of an update's twin, whose second argument are the jobs."""
+    return {"threads": THREADS, "blocks": lambda g, jobs, *_: (jobs.shape[0], SHARES)}
+
+
+@device
+def share(jobs):
+    """(this thread's share of a job: every STRIDE-th element, segment, group)"""
+    start, stop, segment, group = job(jobs, cuda.blockIdx.x)
+    return slice(start + cuda.blockIdx.y * THREADS + cuda.threadIdx.x, stop, STRIDE), segment, group
+
+
+@squares.cuda(threads=THREADS, blocks=lambda g, jobs, sums: jobs.shape[0])
+def _squares_on_gpu(g, jobs, sums):
+    scratch = cuda.shared.array(WARPS, np.float64)
+    start, stop, _, _ = job(jobs, cuda.blockIdx.x)
+    total = 0.0
+    for i in range(start + cuda.threadIdx.x, stop, THREADS):
+        total += np.float64(g[i]) * np.float64(g[i])
+    total = row_sum(total, THREADS, scratch)
+    if cuda.threadIdx.x == 0:
+        sums[cuda.blockIdx.x] = total
+
+
+@compiled
+def _first_job(jobs, segment):
+    """The first job that belongs to a segment or to one behind it."""
+    low, high = 0, jobs.shape[0]
+    while low < high:
+        middle = (low + high) // 2
+        if jobs[middle, 2] < segment:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@norm_scales.cuda(threads=THREADS, blocks=lambda sums, jobs, norm, each, scales: -(-scales.size // WARPS))
+def _norm_scales_on_gpu(sums, jobs, norm, each, scales):
+    """A warp a segment. Where all count together, every block adds them all up, in the same order."""
+    scratch = cuda.shared.array(WARPS, np.float64)
+    segment, lane, total = cuda.blockIdx.x * WARPS + cuda.threadIdx.x // WARP, cuda.threadIdx.x % WARP, 0.0
+    if each:
+        j = _first_job(jobs, segment) + lane
+        while j < jobs.shape[0] and jobs[j, 2] == segment:
+            total += sums[j]
+            j += WARP
+        total = row_sum(total, WARP, scratch)
+    else:
+        for j in range(cuda.threadIdx.x, jobs.shape[0], THREADS):
+            total += sums[j]
+        total = row_sum(total, THREADS, scratch)
+    if lane == 0 and segment < scales.size:
+        scales[segment] = norm / math.sqrt(total) if total > norm * norm else 1.0

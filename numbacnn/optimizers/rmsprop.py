@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..jit import compiled, kernel, prange
-from .base import Optimizer, clipped, job
+from .base import Optimizer, clipped, job, share, update_on_gpu
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,23 @@ def rmsprop(g, jobs, scales, decays, rates, limit, rho, rest, momentum, epsilon,
         _plain(g[b:e], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], rho, rest, epsilon, w[b:e], v[b:e])
 
 
+@rmsprop.cuda(**update_on_gpu())
+def _rmsprop_on_gpu(g, jobs, scales, decays, rates, limit, rho, rest, momentum, epsilon, w, v):
+    p, s, k = share(jobs)
+    _plain(g[p], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], rho, rest, epsilon, w[p], v[p])
+
+
 @kernel
 def rmsprop_momentum(g, jobs, scales, decays, rates, limit, rho, rest, momentum, epsilon, w, v, m):
     for j in prange(jobs.shape[0]):
         b, e, s, k = job(jobs, j)
         _with_momentum(g[b:e], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], rho, rest, momentum, epsilon, w[b:e], v[b:e], m[b:e])
+
+
+@rmsprop_momentum.cuda(**update_on_gpu())
+def _rmsprop_momentum_on_gpu(g, jobs, scales, decays, rates, limit, rho, rest, momentum, epsilon, w, v, m):
+    p, s, k = share(jobs)
+    _with_momentum(g[p], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], rho, rest, momentum, epsilon, w[p], v[p], m[p])
 
 
 @kernel
@@ -112,11 +124,23 @@ def rmsprop_centered(g, jobs, scales, decays, rates, limit, rho, rest, momentum,
         _centered(g[b:e], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], rho, rest, epsilon, w[b:e], v[b:e], a[b:e])
 
 
+@rmsprop_centered.cuda(**update_on_gpu())
+def _rmsprop_centered_on_gpu(g, jobs, scales, decays, rates, limit, rho, rest, momentum, epsilon, w, v, a):
+    p, s, k = share(jobs)
+    _centered(g[p], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], rho, rest, epsilon, w[p], v[p], a[p])
+
+
 @kernel
 def rmsprop_centered_momentum(g, jobs, scales, decays, rates, limit, rho, rest, momentum, epsilon, w, v, m, a):
     for j in prange(jobs.shape[0]):
         b, e, s, k = job(jobs, j)
         _centered_with_momentum(g[b:e], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], rho, rest, momentum, epsilon, w[b:e], v[b:e], m[b:e], a[b:e])
+
+
+@rmsprop_centered_momentum.cuda(**update_on_gpu())
+def _rmsprop_centered_momentum_on_gpu(g, jobs, scales, decays, rates, limit, rho, rest, momentum, epsilon, w, v, m, a):
+    p, s, k = share(jobs)
+    _centered_with_momentum(g[p], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], rho, rest, momentum, epsilon, w[p], v[p], m[p], a[p])
 
 
 _KERNELS = {(False, False): rmsprop, (True, False): rmsprop_momentum, (False, True): rmsprop_centered, (True, True): rmsprop_centered_momentum}

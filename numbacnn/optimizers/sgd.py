@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..jit import compiled, kernel, prange
-from .base import Optimizer, clipped, job
+from .base import Optimizer, clipped, job, share, update_on_gpu
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,22 @@ def descend(g, jobs, scales, decays, rates, limit, w):
         _descend(g[start:stop], scales[segment], limit, rates[group, 0], rates[group, 1] * decays[segment], w[start:stop])
 
 
+@descend.cuda(**update_on_gpu())
+def _descend_on_gpu(g, jobs, scales, decays, rates, limit, w):
+    part, segment, group = share(jobs)
+    _descend(g[part], scales[segment], limit, rates[group, 0], rates[group, 1] * decays[segment], w[part])
+
+
 @kernel
 def descend_with_momentum(g, jobs, scales, decays, rates, limit, momentum, nesterov, w, m):
     for j in prange(jobs.shape[0]):
         start, stop, segment, group = job(jobs, j)
         decay = rates[group, 1] * decays[segment]
         _descend_with_momentum(g[start:stop], scales[segment], limit, rates[group, 0], decay, momentum, nesterov, w[start:stop], m[start:stop])
+
+
+@descend_with_momentum.cuda(**update_on_gpu())
+def _descend_with_momentum_on_gpu(g, jobs, scales, decays, rates, limit, momentum, nesterov, w, m):
+    part, segment, group = share(jobs)
+    decay = rates[group, 1] * decays[segment]
+    _descend_with_momentum(g[part], scales[segment], limit, rates[group, 0], decay, momentum, nesterov, w[part], m[part])

@@ -1,6 +1,11 @@
 """The few kernels that the plan itself launches."""
 
-from ..jit import kernel, prange
+import numpy as np
+
+from ..jit import compiled, cuda, kernel, prange
+from ..kernels.gpu_rows import THREADS, WARPS, row_sum
+
+PART = 16_384  # elements whose penalty is summed by itself
 
 
 @kernel(flat=True)
@@ -54,10 +59,27 @@ def penalty_gradient(dw, w, l1, l2, out):
         out[i] = dw[i] + sign + (l2 + l2) * w[i]
 
 
-@kernel(flat=True, parallel=False)
-def penalty(w, l1, l2, out):
-    """l1 * sum(|w|) + l2 * sum(w²), as one float64."""
+@compiled
+def _penalty(w, l1, l2):
     total = 0.0
     for i in range(w.size):
         total += l1 * abs(w[i]) + l2 * w[i] * w[i]
-    out[0] = total
+    return total
+
+
+@kernel(flat=True)
+def penalties(w, l1, l2, parts):
+    """l1 * sum(|w|) + l2 * sum(w²) of each PART elements, in float64."""
+    for p in prange(parts.size):
+        parts[p] = _penalty(w[p * PART : (p + 1) * PART], l1, l2)
+
+
+@penalties.cuda(threads=THREADS, blocks=lambda w, l1, l2, parts: parts.size)
+def _penalties_on_gpu(w, l1, l2, parts):
+    scratch = cuda.shared.array(WARPS, np.float64)
+    p, value = cuda.blockIdx.x, 0.0
+    for i in range(p * PART + cuda.threadIdx.x, min((p + 1) * PART, w.size), THREADS):
+        value += l1 * abs(w[i]) + l2 * w[i] * w[i]
+    value = row_sum(value, THREADS, scratch)
+    if cuda.threadIdx.x == 0:
+        parts[p] = value

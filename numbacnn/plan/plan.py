@@ -210,7 +210,7 @@ class Plan:
         if all(loss is None or np.isfinite(loss).all() for loss in losses):  # else the weights stay as they were
             (self.gather if gather is not None and not gather[2] else self.update)()
         self.backend.written(self.changes)
-        return Result([next(found) for _ in self.trace.outputs], losses, float(sum(next(found)[0] for _ in self.trace.penalties)))
+        return Result([next(found) for _ in self.trace.outputs], losses, float(sum(next(found).sum() for _ in self.trace.penalties)))
 
     def weight_gradient(self, path: str) -> np.ndarray:
         """Gradient of a trained weight after a run (plans without an optimizer keep them all)."""

@@ -218,5 +218,6 @@ class Tracer:
         """The value of every regularizer, for the reported loss."""
         for path, spec in specs.items():
             if (penalty := get(spec.regularizer)) is not None:
-                one = Buffer((1,), "f8", f"penalty of {path}")
-                self.trace.penalties.append(self.recorder.run(path, kernels.penalty, (self.weights[path], penalty.l1, penalty.l2), one))
+                w = self.weights[path]
+                parts = Buffer((-(-w.size // kernels.PART),), "f8", f"penalty of {path}")
+                self.trace.penalties.append(self.recorder.run(path, kernels.penalties, (w, penalty.l1, penalty.l2), parts))
