@@ -55,7 +55,7 @@ class _Block:
     def __init__(self, place: Dim3, size: Dim3, grid: Dim3, dynamic: int):
         self.place, self.size, self.grid = place, size, grid
         self.shared: dict[tuple, np.ndarray] = {}
-        self.bytes, self.dynamic = dynamic, np.zeros(dynamic, np.uint8)
+        self.bytes, self.dynamic = dynamic, np.full(dynamic, 255, np.uint8)
         self.said: dict[int, dict[int, Any]] = {}  # warp -> lane -> what it exchanges
 
 

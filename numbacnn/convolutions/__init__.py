@@ -12,11 +12,11 @@ The first that can is taken, unless measurements on this machine say otherwise (
 from typing import Any
 
 from ..kernels.rounding import KERNELS
-from . import depthwise, direct, gpu_tiles, pointwise, winograd, winograd_weights
+from . import depthwise, direct, gpu_tensor, gpu_tiles, pointwise, winograd, winograd_weights
 from .problem import FREE, Convolution, Epilogue
 
-PRODUCTS = (*pointwise.PRODUCTS, *depthwise.PRODUCTS, *winograd.PRODUCTS, *direct.PRODUCTS, *gpu_tiles.PRODUCTS)
-WEIGHTS = (*pointwise.WEIGHTS, *depthwise.WEIGHTS, *winograd_weights.WEIGHTS, *direct.WEIGHTS, *gpu_tiles.WEIGHTS)
+PRODUCTS = (*pointwise.PRODUCTS, *depthwise.PRODUCTS, *winograd.PRODUCTS, *direct.PRODUCTS, *gpu_tensor.PRODUCTS, *gpu_tiles.PRODUCTS)
+WEIGHTS = (*pointwise.WEIGHTS, *depthwise.WEIGHTS, *winograd_weights.WEIGHTS, *direct.WEIGHTS, *gpu_tensor.WEIGHTS, *gpu_tiles.WEIGHTS)
 
 
 def note_product(step: Any, problem: Convolution, x: Any, kernel: Any, epilogue: Epilogue, y: Any) -> Any:

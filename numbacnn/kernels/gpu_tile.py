@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..jit import cuda, device
-from .ptx import load as load1
-from .ptx import load4, store4
+
+from .ptx import load1, load4, store4
 
 DEPTH = 8
 PAD = 4  # elements behind each row of shared memory: rows then start in other banks, and still at multiples of 16 bytes

@@ -123,7 +123,7 @@ def test_wide_loads_and_stores():
     def work():
         a, b, c, d = ptx.load4(x, 4)
         ptx.store4(y, 0, d, c, b, a)
-        ptx.store(y, 7, ptx.load(x, 3))
+        ptx.store1(y, 7, ptx.load1(x, 3))
 
     warp(work, threads=1)
     assert y.tolist() == [7, 6, 5, 4, 0, 0, 0, 3]
@@ -134,9 +134,9 @@ def test_wide_loads_and_stores():
     [
         (lambda x: ptx.load4(x, 2), "multiple of 16 bytes"),
         (lambda x: ptx.load4(x, 8), "elements 8 to 11 of an array of 8"),
-        (lambda x: ptx.load(x, -1), "elements -1 to -1"),
+        (lambda x: ptx.load1(x, -1), "elements -1 to -1"),
         (lambda x: ptx.store4(x, 1, 0, 0, 0, 0), "multiple of 16 bytes"),
-        (lambda x: ptx.load4(x.reshape(2, 4), 0), "one axis"),
+        (lambda x: ptx.load4(x.reshape(2, 4), 0), "more than one axis"),
         (lambda x: ptx.load4(cuda.shared.array(8, F4), 0), "say alignment=16"),
         (lambda x: ptx.cp_async16(x, 0, x, 4), "no shared memory"),
         (lambda x: ptx.cp_async16(cuda.shared.array(8, F4, alignment=16), 2, x, 4), "destination: element 2"),
@@ -195,3 +195,12 @@ def test_a_missing_wait_or_barrier_is_seen(backwards):
     for waits, barrier in ((True, True), (False, True), (True, False)):
         warp(work, waits, barrier, backwards=backwards)
         assert np.isnan(y).any() == (not (waits and barrier))
+
+
+def test_division_of_32_bits():
+    seen = []
+    warp(lambda: seen.extend([ptx.divide(17, 5), ptx.divide(2**32 - 1, 2**31)]), threads=1)
+    assert seen == [(3, 2), (1, 2**31 - 1)]
+    for a, b in ((-1, 3), (5, 0), (2**32, 3)):
+        with pytest.raises(SimulationError, match="without a sign"):
+            warp(lambda a=a, b=b: ptx.divide(a, b), threads=1)

@@ -5,21 +5,25 @@ Compiled for a GPU, each name is the PTX instruction that its docstring names. A
 """
 
 from .copies import cp_async4, cp_async16, cp_commit, cp_wait
-from .memory import ALIGNMENT, load, load4, store, store4
-from .tensor import mma_bf16, mma_tf32, pack_bf16, to_tf32
+from .integers import divide
+from .memory import ALIGNMENT, load1, load4, store1, store4
+from .tensor import bits, from_bits, mma_bf16, mma_tf32, pack_bf16, to_tf32
 
 __all__ = [
     "ALIGNMENT",
+    "bits",
     "cp_async4",
     "cp_async16",
     "cp_commit",
     "cp_wait",
-    "load",
+    "divide",
+    "from_bits",
+    "load1",
     "load4",
     "mma_bf16",
     "mma_tf32",
     "pack_bf16",
-    "store",
+    "store1",
     "store4",
     "to_tf32",
 ]

@@ -29,6 +29,6 @@ def element(context: Any, builder: Any, kind: Any, array: Any, index: Any, index
 
 
 def check_array(array: Any, what: str) -> None:
-    """Raise TypingError unless it is a contiguous array of 4- or 8-byte numbers with one axis."""
-    if not isinstance(array, types.Array) or array.ndim != 1 or array.layout != "C" or array.dtype.bitwidth not in (32, 64):
-        raise TypingError(f"{what} takes contiguous arrays of 4- or 8-byte numbers with one axis, not {array}")
+    """Raise TypingError unless it is a contiguous array with one axis."""
+    if not isinstance(array, types.Array) or array.ndim != 1 or array.layout != "C":
+        raise TypingError(f"{what} takes contiguous arrays with one axis, not {array}")

@@ -23,8 +23,10 @@ def _copy(mode: str, nbytes: int) -> Any:
 
     @intrinsic
     def copy(context, destination, i, source, j, size):
-        check_array(destination, f"cp_async{nbytes}")
-        check_array(source, f"cp_async{nbytes}")
+        for array in (destination, source):
+            check_array(array, f"cp_async{nbytes}")
+            if array.dtype.bitwidth != 32:
+                raise TypingError(f"cp_async{nbytes} takes arrays of 4-byte numbers, not {array}")
 
         def code(context, builder, signature, args):
             to = element(context, builder, destination, args[0], args[1], i)
@@ -105,7 +107,7 @@ def cp_wait(count: int, _compiled: Any = _wait) -> None:
     copies = current().copies
     while len(copies) > count + 1:
         for target, source in copies.pop(0):
-            target[: source.size] = source
+            target[: source.size] = source.view(target.dtype)  # bits are copied, whatever the types
             target[source.size :] = 0
 
 

@@ -10,23 +10,23 @@ from numba.extending import intrinsic
 from ...simulator import SimulationError
 from .assembly import I32, check_array, compiles_to, element
 
-ALIGNMENT = 16  # bytes of four float32, and the alignment of any four numbers
+ALIGNMENT = 16  # bytes that one instruction moves at most, and their alignment
 
 
 def check_place(array: np.ndarray, index: int, count: int, what: str) -> None:
-    """Raise SimulationError unless the `count` elements from `index` on are there and aligned to their size (PTX ISA, "Addresses as Operands")."""
-    if array.ndim != 1 or array.itemsize not in (4, 8):
-        raise SimulationError(f"{what}: {array.dtype} {array.shape} is no array of 4- or 8-byte numbers with one axis")
+    """Raise SimulationError unless the `count` elements from `index` on are there and aligned to what is moved at once (PTX ISA, "Addresses as Operands")."""
+    if array.ndim != 1:
+        raise SimulationError(f"{what}: an array of shape {array.shape} has more than one axis")
     if not 0 <= index <= array.size - count:
         raise SimulationError(f"{what}: elements {index} to {index + count - 1} of an array of {array.size}")
-    size = min(count * array.itemsize, ALIGNMENT)
-    if (array.__array_interface__["data"][0] + array.itemsize * int(index)) % size:
-        raise SimulationError(f"{what}: element {index} does not lie at a multiple of {size} bytes (shared arrays: say alignment={ALIGNMENT})")
+    unit = min(count * array.itemsize, ALIGNMENT)
+    if (array.__array_interface__["data"][0] + array.itemsize * int(index)) % unit:
+        raise SimulationError(f"{what}: element {index} does not lie at a multiple of {unit} bytes (shared arrays: say alignment={ALIGNMENT})")
 
 
 @intrinsic
-def _load(context, array, index):
-    check_array(array, "load")
+def _load1(context, array, index):
+    check_array(array, "load1")
 
     def code(context, builder, signature, args):
         return builder.load(element(context, builder, array, args[0], args[1], index))
@@ -35,8 +35,8 @@ def _load(context, array, index):
 
 
 @intrinsic
-def _store(context, array, index, value):
-    check_array(array, "store")
+def _store1(context, array, index, value):
+    check_array(array, "store1")
 
     def code(context, builder, signature, args):
         value_ = context.cast(builder, args[2], value, array.dtype)
@@ -76,20 +76,20 @@ def _store4(context, array, index, a, b, c, d):
     return types.void(array, index, a, b, c, d), code
 
 
-def load(array: Any, index: int, _compiled: Any = _load) -> Any:
+def load1(array: Any, index: int, _compiled: Any = _load1) -> Any:
     """array[index], without counting from the end."""
-    check_place(array, index, 1, "load")
-    return array[index]
+    check_place(array, index, 1, "load1")
+    return int(array[index]) if array.dtype.kind == "i" else array[index]  # Numba counts on with 64 bits
 
 
-def store(array: Any, index: int, value: Any, _compiled: Any = _store) -> None:
+def store1(array: Any, index: int, value: Any, _compiled: Any = _store1) -> None:
     """array[index] = value, without counting from the end."""
-    check_place(array, index, 1, "store")
+    check_place(array, index, 1, "store1")
     array[index] = value
 
 
 def load4(array: Any, index: int, _compiled: Any = _load4) -> tuple:
-    """array[index : index + 4] in one instruction (ld.v4)."""
+    """array[index : index + 4] in one instruction (ld.v4; two where an element has 8 bytes)."""
     check_place(array, index, 4, "load4")
     return array[index], array[index + 1], array[index + 2], array[index + 3]
 
@@ -100,7 +100,7 @@ def store4(array: Any, index: int, a: Any, b: Any, c: Any, d: Any, _compiled: An
     array[index : index + 4] = a, b, c, d
 
 
-compiles_to(load, lambda array, index: _load(array, index))
-compiles_to(store, lambda array, index, value: _store(array, index, value))
+compiles_to(load1, lambda array, index: _load1(array, index))
+compiles_to(store1, lambda array, index, value: _store1(array, index, value))
 compiles_to(load4, lambda array, index: _load4(array, index))
 compiles_to(store4, lambda array, index, a, b, c, d: _store4(array, index, a, b, c, d))

@@ -71,8 +71,34 @@ def _pack_bf16(context, low, high):
     return types.uint32(types.float32, types.float32), code
 
 
+@intrinsic
+def _bits(context, x):
+    def code(context, builder, signature, args):
+        return builder.bitcast(args[0], I32)
+
+    return types.uint32(types.float32), code
+
+
+@intrinsic
+def _from_bits(context, x):
+    def code(context, builder, signature, args):
+        return builder.bitcast(args[0], F32)
+
+    return types.float32(types.uint32), code
+
+
+def bits(x: Any, _compiled: Any = _bits) -> Any:
+    """A float32's bits (no instruction)."""
+    return F4(x).view(U4)
+
+
+def from_bits(x: Any, _compiled: Any = _from_bits) -> Any:
+    """The float32 with the bits of a uint32 (no instruction)."""
+    return U4(x).view(F4)
+
+
 def to_tf32(x: Any, _compiled: Any = _to_tf32) -> Any:
-    """The bits of the nearest TensorFloat-32, ties away from zero (cvt.rna.tf32.f32)."""
+    """The bits of the nearest TensorFloat-32, ties away from zero (cvt.rna.tf32.f32); a GPU may leave anything in the lowest 13."""
     return rounding.to_tf32.py_func(F4(x).view(U4))
 
 
@@ -119,5 +145,7 @@ def mma_bf16(a: tuple, b: tuple, c: tuple, _compiled: Any = _mma_bf16) -> tuple:
 
 compiles_to(mma_tf32, lambda a, b, c: _mma_tf32(a, b, c))
 compiles_to(mma_bf16, lambda a, b, c: _mma_bf16(a, b, c))
+compiles_to(bits, lambda x: _bits(x))
+compiles_to(from_bits, lambda x: _from_bits(x))
 compiles_to(to_tf32, lambda x: _to_tf32(x))
 compiles_to(pack_bf16, lambda low, high: _pack_bf16(low, high))
