@@ -1,6 +1,7 @@
 """Ways to compute a 2-D convolution, one a file: for each, when it can, and the launches that it notes.
 
-A candidate has a `name`, a `device` ("cpu" where it says none), `rounds` where it multiplies in tensor cores, `supports(problem) -> reason why not, or None`, and
+A candidate has a `name`, a `device` ("cpu" where it says none), `rounds` where it multiplies in tensor cores,
+`supports(problem) -> reason why not, or None`, and
   of PRODUCTS (the forward pass, and the gradient by the input, which is a transposed problem):
       note(step, problem, x, kernel, epilogue, y) -> buffer of y's moments where the epilogue wants them
   of WEIGHTS (the gradient by kernel and bias):
@@ -11,11 +12,11 @@ The first that can is taken, unless measurements on this machine say otherwise (
 from typing import Any
 
 from ..kernels.rounding import KERNELS
-from . import depthwise, direct, pointwise, winograd, winograd_weights
+from . import depthwise, direct, gpu_grouped, pointwise, winograd, winograd_weights
 from .problem import FREE, Convolution, Epilogue
 
-PRODUCTS = (*pointwise.PRODUCTS, *depthwise.PRODUCTS, *winograd.PRODUCTS, *direct.PRODUCTS)
-WEIGHTS = (*pointwise.WEIGHTS, *depthwise.WEIGHTS, *winograd_weights.WEIGHTS, *direct.WEIGHTS)
+PRODUCTS = (*pointwise.PRODUCTS, *depthwise.PRODUCTS, *winograd.PRODUCTS, *direct.PRODUCTS, *gpu_grouped.PRODUCTS)
+WEIGHTS = (*pointwise.WEIGHTS, *depthwise.WEIGHTS, *winograd_weights.WEIGHTS, *direct.WEIGHTS, *gpu_grouped.WEIGHTS)
 
 
 def note_product(step: Any, problem: Convolution, x: Any, kernel: Any, epilogue: Epilogue, y: Any) -> Any:
