@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..kernels.gpu import add_parts
-from ..kernels.gpu_depthwise import parts_of, rows_of, tile, weights_tile
+from ..kernels.gpu_depthwise import parts_of, tile, weights_tile
 from ..kernels.gpu_grouped import grouped, grouped_weights, swap_channels
 from ..kernels.gpu_grouped import parts_of as grouped_parts_of
 from .problem import Convolution, Epilogue
 
-LARGEST = 7  # rows and columns of a window that fits into registers
+LARGEST, FURTHEST = 7, 3  # sides and strides of windows that fit into registers
 WIDE = 16  # pixels of a row from which on a thread makes eight of them
 PIXELS = 4  # of a row that the weight gradient takes at a time
 
@@ -21,7 +21,7 @@ def _is_not_depthwise(problem: Convolution) -> str | None:
         return f"{inputs} channels in groups={groups}"
     if groups == 1 and outputs > 1:
         return "a single channel is no group"
-    if max(problem.kernel_size) > LARGEST or max(problem.strides) > LARGEST:
+    if max(problem.kernel_size) > LARGEST or max(problem.strides) > FURTHEST:
         return f"windows of {problem.kernel_size} with strides {problem.strides} do not fit into registers"
     if problem.dilation != (1, 1):
         return f"dilation {problem.dilation}"
@@ -44,7 +44,7 @@ class GPUDepthwise:
         size, low = problem.kernel_size, problem.low
         if problem.transposed:
             low = tuple(k - 1 - n for k, n in zip(size, low, strict=True))
-        pixels = 8 if y.shape[2] > WIDE else 4
+        pixels = 8 if y.shape[2] > WIDE and problem.strides[1] <= 2 else 4
         residual = epilogue.addend(step, 1) if epilogue.residual is None else epilogue.residual.reshape(-1)
         facts = (residual, *map(float, epilogue.clamp), x.shape[1:], y.shape, low, int(problem.transposed), pixels)
         step.run(tile(*size, *problem.strides, pixels), x.reshape(-1), kernel.reshape(-1), *epilogue.vectors(step, y.shape[3]), *facts, out=y.reshape(-1))
@@ -79,10 +79,10 @@ class GPUDepthwiseWeights:
 
     def note(self, step: Any, problem: Convolution, x: Any, dy: Any, dkernel: Any, dbias: Any) -> None:
         size, outputs = problem.kernel_size, dy.shape[3]
-        groups, parts = -(-size[0] // rows_of(*size)), parts_of(dy.shape, *size)
+        parts = parts_of(dy.shape, size[0])
         sums, biases = step.new(parts, math.prod(size), outputs), step.new(parts, outputs)
-        facts = (x.reshape(-1), dy.reshape(-1), x.shape[1:], dy.shape, problem.low, groups)
-        step.run(weights_tile(*size, *problem.strides, PIXELS), *facts, out=(sums, biases))
+        facts = (x.reshape(-1), dy.reshape(-1), x.shape[1:], dy.shape, problem.low, size[0])
+        step.run(weights_tile(size[1], *problem.strides, PIXELS), *facts, out=(sums, biases))
         step.run(add_parts, sums.reshape(parts, -1), biases, out=(dkernel.reshape(-1), dbias))
 
 

@@ -9,7 +9,6 @@ from ..jit import Kernel, compiled, cuda, factory, named
 from .gpu import LANES, ROWS, divided, finish, gpu_kernel, index
 
 MOST_BLOCKS = 1024  # that a weight gradient is worth; never derived from the GPU, so that all give the same bits
-TAPS = 12  # whose sums a thread has at most, unless a row of the kernel has more
 SLOTS = LANES * ROWS
 
 
@@ -51,7 +50,7 @@ def tile(kh: int, kw: int, sh: int, sw: int, pixels: int) -> Kernel:
         if c >= outputs or i >= rows:
             return
         zero = x.dtype.type(0)
-        source = c if outputs == channels else c // (outputs // channels)
+        source = c if outputs == channels else divided(c, divided(outputs, channels)[0])[0]
         tap, step = (kh * kw - 1, -1) if flip > 0 else (0, 1)
         sums, window = cuda.local.array(pixels, x.dtype), cuda.local.array(span, x.dtype)
         for p in range(pixels):
@@ -75,71 +74,64 @@ def tile(kh: int, kw: int, sh: int, sw: int, pixels: int) -> Kernel:
     return gpu_kernel(threads=(LANES, ROWS), blocks=_blocks)(named(run, f"gpu_depthwise_{kh}x{kw}_strides_{sh}x{sw}_pixels_{pixels}"))
 
 
-def rows_of(kh: int, kw: int) -> int:
-    """Rows of the kernel that a block of `weights_tile` takes."""
-    return min(kh, max(1, TAPS // kw))
-
-
-def parts_of(result: tuple[int, ...], kh: int, kw: int) -> int:
-    """Into how many parts the rows of all images are cut for the weight gradient, for a result of shape (N, H', W', C')."""
-    others = -(-result[3] // LANES) * -(-kh // rows_of(kh, kw))
+def parts_of(result: tuple[int, ...], kh: int) -> int:
+    """Into how many parts the rows of all images are cut for the weight gradient of kh rows of taps, for a result of shape (N, H', W', C')."""
+    others = -(-result[3] // LANES) * kh
     return max(1, min(-(-result[0] * result[1] // ROWS), MOST_BLOCKS // others))
 
 
-def _weight_blocks(x, dy, image, result, low, groups, sums, biases):
-    return groups * sums.shape[0], -(-result[3] // LANES)
+def _weight_blocks(x, dy, image, result, low, kh, sums, biases):
+    return kh * sums.shape[0], -(-result[3] // LANES)
 
 
 @factory
-def weights_tile(kh: int, kw: int, sh: int, sw: int, pixels: int) -> Kernel:
-    """The weight gradient's kernel for such windows, so many `pixels` at a time. Its arguments:
+def weights_tile(kw: int, sh: int, sw: int, pixels: int) -> Kernel:
+    """The weight gradient's kernel for windows kw wide, so many `pixels` at a time. A block takes one row of taps, and its neighbours the others:
+    what it reads they find in the second-level cache, and no sum has to leave the registers. Its arguments:
 
-    x [N * H * W * C], dy [N * H' * W' * C'], image (H, W, C), result (N, H', W', C'), low as above; groups of rows_of(kh, kw) rows of
-    the kernel; sums [parts, kh * kw, C'] and biases [parts, C']: the gradient by the kernel and the bias of each part of the images' rows.
+    x [N * H * W * C], dy [N * H' * W' * C'], image (H, W, C), result (N, H', W', C'), low as above; kh rows of taps; sums [parts, kh * kw, C']
+    and biases [parts, C']: the gradient by the kernel and the bias of each part of the images' rows.
     """
-    span, some = (pixels - 1) * sw + kw, rows_of(kh, kw)
-    taps = some * kw
-    totals = taps + 1
+    span, totals = (pixels - 1) * sw + kw, kw + 1
 
-    def run(x, dy, image, result, low, groups, sums, biases):
+    def run(x, dy, image, result, low, kh, sums, biases):
         height, width, channels = image
         images, rows, across, outputs = result
         tx, ty = cuda.threadIdx.x, cuda.threadIdx.y
-        part, group = divided(cuda.blockIdx.x, groups)
-        c, u0 = cuda.blockIdx.y * LANES + tx, group * some
-        zero = x.dtype.type(0)
+        part, u = divided(cuda.blockIdx.x, kh)
+        c, zero = cuda.blockIdx.y * LANES + tx, x.dtype.type(0)
         total, window, grads = cuda.local.array(totals, x.dtype), cuda.local.array(span, x.dtype), cuda.local.array(pixels, x.dtype)
         for t in range(totals):
             total[t] = zero
         if c < outputs:
-            source = c if outputs == channels else c // (outputs // channels)
+            source = c if outputs == channels else divided(c, divided(outputs, channels)[0])[0]
             lines, parts = images * rows, sums.shape[0]
             for line in range(part * lines // parts + ty, (part + 1) * lines // parts, ROWS):
                 n, i = divided(line, rows)
+                r = i * sh + u - low[0]
+                inside, place = 0 <= r < height, (n * height + r) * width
                 for first in range(0, across, pixels):
                     read(dy, (line * across + first) * outputs + c, outputs, first, across, grads)
                     for p in range(pixels):
-                        total[taps] += grads[p]
-                    for u in range(some):
-                        r = i * sh + u0 + u - low[0]
-                        if 0 <= r < height and u0 + u < kh:
-                            start = first * sw - low[1]
-                            read(x, ((n * height + r) * width + start) * channels + source, channels, start, width, window)
-                            for v in range(kw):
-                                for p in range(pixels):
-                                    total[u * kw + v] += window[p * sw + v] * grads[p]
+                        total[kw] += grads[p]
+                    if inside:
+                        start = first * sw - low[1]
+                        read(x, (place + start) * channels + source, channels, start, width, window)
+                        for v in range(kw):
+                            for p in range(pixels):
+                                total[v] += window[p * sw + v] * grads[p]
         shares = cuda.shared.array(SLOTS, x.dtype)
         for t in range(totals):
             shares[ty * LANES + tx] = total[t]
             cuda.syncthreads()
-            if ty == t % ROWS and c < outputs:
-                whole, tap = shares[tx], u0 * kw + t
+            if ty == 0 and c < outputs:
+                whole = shares[tx]
                 for q in range(1, ROWS):
                     whole += shares[q * LANES + tx]
-                if t < taps and tap < kh * kw:
-                    sums[part, tap, c] = whole
-                elif t == taps and group == 0:
+                if t < kw:
+                    sums[part, u * kw + t, c] = whole
+                elif u == 0:
                     biases[part, c] = whole
             cuda.syncthreads()
 
-    return gpu_kernel(threads=(LANES, ROWS), blocks=_weight_blocks)(named(run, f"gpu_depthwise_weights_{kh}x{kw}_strides_{sh}x{sw}_pixels_{pixels}"))
+    return gpu_kernel(threads=(LANES, ROWS), blocks=_weight_blocks)(named(run, f"gpu_depthwise_weights_{kw}_strides_{sh}x{sw}_pixels_{pixels}"))

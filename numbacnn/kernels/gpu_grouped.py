@@ -53,24 +53,23 @@ def grouped(x, weights, bias, scale, shift, residual, lo, hi, taps, phases, imag
     depth = divided(channels, groups)[0]
     source = divided(c, divided(outputs, groups)[0])[0] * depth
     zero, row = x.dtype.type(0), index(outputs)
-    sums, places, inside = cuda.local.array(PIXELS, x.dtype), cuda.local.array(PIXELS, np.int64), cuda.local.array(PIXELS, np.int64)
+    sums, inside = cuda.local.array(PIXELS, x.dtype), cuda.local.array(PIXELS, np.int32)
     for p in range(PIXELS):
         sums[p] = zero
     for t in range(phase[2], phase[3]):
         r, q = a * phase[4] + taps[t, 0], b * phase[5] + taps[t, 1]
         if 0 <= r < height:
             for p in range(PIXELS):
-                col = q + p * phase[5]
-                inside[p] = 0 <= col < width
-                places[p] = ((n * height + r) * width + col) * channels + source
+                inside[p] = 0 <= q + p * phase[5] < width
+            place, step = ((n * height + r) * width + q) * channels + source, phase[5] * channels
             w = index(taps[t, 2] * depth * outputs + c)
             for _ in range(depth):
                 factor = weights[w]
                 w += row
                 for p in range(PIXELS):
                     if inside[p] > 0:
-                        sums[p] += x[index(places[p])] * factor
-                    places[p] += 1
+                        sums[p] += x[index(place + p * step)] * factor
+                place += 1
     for p in range(PIXELS):
         col = j + p * phase[7]
         if col < across:
@@ -107,20 +106,25 @@ def grouped_weights(x, dy, taps, image, result, strides, groups, sums, biases):
     whole = zero
     if c < outputs:
         source, lines = divided(c, divided(outputs, groups)[0])[0] * depth + first, images * rows
+        offset, stride = taps[t, 1], strides[1]
+        start = divided(max(-offset, 0) + stride - 1, stride)[0]  # of the columns whose tap lies inside
+        end = min(divided(max(width - offset, 0) + stride - 1, stride)[0], across)
         for line in range(part * lines // parts + ty, (part + 1) * lines // parts, ROWS):
             n, i = divided(line, rows)
-            r = i * strides[0] + taps[t, 0]
-            place, stride = index(line * across * outputs + c), index(outputs)
-            for j in range(across):
-                grad = dy[place]
-                place += stride
-                whole += grad
-                col = j * strides[1] + taps[t, 1]
-                if 0 <= r < height and 0 <= col < width:
-                    at = index(((n * height + r) * width + col) * channels + source)
+            r, at = i * strides[0] + taps[t, 0], line * across * outputs + c
+            if cuda.blockIdx.y == 0:
+                for j in range(across):
+                    whole += dy[index(at + j * outputs)]
+            if 0 <= r < height:
+                place = ((n * height + r) * width + start * stride + offset) * channels + source
+                at += start * outputs
+                for _ in range(start, end):
+                    grad = dy[index(at)]
                     for k in range(DEPTH):
                         if first + k < depth:
-                            total[k] += x[at + index(k)] * grad
+                            total[k] += x[index(place + k)] * grad
+                    at += outputs
+                    place += stride * channels
     shares = cuda.shared.array(SLOTS, x.dtype)
     for k in range(DEPTH + 1):
         shares[ty * LANES + tx] = total[k] if k < DEPTH else whole
