@@ -12,11 +12,13 @@ The first that can is taken, unless measurements on this machine say otherwise (
 from typing import Any
 
 from ..kernels.rounding import KERNELS
-from . import depthwise, direct, gpu_tensor, gpu_tiles, pointwise, winograd, winograd_weights
+from . import depthwise, direct, gpu_grouped, gpu_tensor, gpu_tiles, pointwise, winograd, winograd_weights
 from .problem import FREE, Convolution, Epilogue
 
-PRODUCTS = (*pointwise.PRODUCTS, *depthwise.PRODUCTS, *winograd.PRODUCTS, *direct.PRODUCTS, *gpu_tensor.PRODUCTS, *gpu_tiles.PRODUCTS)
-WEIGHTS = (*pointwise.WEIGHTS, *depthwise.WEIGHTS, *winograd_weights.WEIGHTS, *direct.WEIGHTS, *gpu_tensor.WEIGHTS, *gpu_tiles.WEIGHTS)
+_ON_CPU = pointwise, depthwise, winograd, direct
+_ON_GPU = gpu_tensor, gpu_tiles, gpu_grouped
+PRODUCTS = tuple(candidate for room in (*_ON_CPU, *_ON_GPU) for candidate in room.PRODUCTS)
+WEIGHTS = tuple(candidate for room in (pointwise, depthwise, winograd_weights, direct, *_ON_GPU) for candidate in room.WEIGHTS)
 
 
 def note_product(step: Any, problem: Convolution, x: Any, kernel: Any, epilogue: Epilogue, y: Any) -> Any:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from numbacnn.backends import open_backend
+from numbacnn.backends.cuda import CUDA
+from numbacnn.backends.simulated import Simulated
 from numbacnn.convolutions import FREE, PRODUCTS, WEIGHTS, Convolution, Epilogue
 from numbacnn.graph import Node
 from numbacnn.plan.bind import bind, give_memory
@@ -26,28 +28,58 @@ PROBLEMS = {
     "deep, odd channels": Convolution(4, (8, 7, 100), (8, 7, 90), (3, 3), low=(1, 1)),
     "five": Convolution(4, (14, 14, 32), (14, 14, 64), (5, 5), low=(2, 2)),
 }
-CASES = [(name, problem.transpose if transposed else problem) for name, problem in PROBLEMS.items() for transposed in (False, True)]
+TINY = {  # for simulated GPUs, which are slow
+    "pointwise": Convolution(2, (2, 3, 5), (2, 3, 7), (1, 1)),
+    "same": Convolution(1, (4, 5, 3), (4, 5, 6), (3, 3), low=(1, 1)),
+    "strided": Convolution(2, (5, 6, 4), (3, 3, 3), (3, 3), (2, 2), low=(1, 1)),
+    "dilated": Convolution(1, (5, 6, 2), (5, 6, 3), (3, 2), dilation=(2, 3), low=(2, 1)),
+    "one channel": Convolution(2, (4, 3, 1), (4, 3, 1), (3, 3), low=(1, 1)),
+    "groups": Convolution(2, (4, 5, 6), (4, 5, 4), (3, 3), groups=2, low=(1, 1)),
+    "groups, strided": Convolution(1, (7, 4, 10), (3, 2, 6), (2, 3), (3, 2), groups=2, low=(0, 1)),
+    "depthwise": Convolution(2, (9, 6, 3), (9, 6, 3), (3, 3), groups=3, low=(1, 1)),
+    "depthwise, wide": Convolution(1, (3, 19, 2), (3, 19, 2), (3, 3), groups=2, low=(1, 1)),
+    "depthwise, many channels": Convolution(1, (2, 3, 37), (2, 3, 37), (3, 3), groups=37, low=(1, 1)),
+    "depthwise, valid": Convolution(1, (6, 7, 5), (2, 5, 5), (5, 3), groups=5),
+    "depthwise, strided": Convolution(2, (7, 6, 3), (4, 3, 3), (3, 3), (2, 2), groups=3, low=(1, 0)),
+    "depthwise, 5x5": Convolution(1, (4, 5, 2), (2, 3, 2), (5, 5), (2, 2), groups=2, low=(1, 2)),
+    "depthwise, 7x7": Convolution(1, (5, 4, 3), (5, 4, 3), (7, 7), groups=3, low=(3, 3)),
+    "depthwise, dilated": Convolution(1, (5, 4, 3), (5, 4, 3), (3, 3), dilation=(2, 1), groups=3, low=(2, 1)),
+    "depthwise, multiplied": Convolution(2, (5, 4, 3), (5, 4, 6), (3, 3), groups=3, low=(1, 1)),
+    "depthwise, multiplied and strided": Convolution(1, (5, 6, 2), (3, 3, 6), (3, 3), (2, 2), groups=2, low=(1, 1)),
+    "depthwise, large": Convolution(1, (4, 3, 2), (4, 3, 2), (9, 2), groups=2, low=(4, 0)),
+}
+
+
+def _both(problems):
+    return [(name, problem.transpose if transposed else problem) for name, problem in problems.items() for transposed in (False, True)]
+
+
+CASES = [("cpu", *case) for case in _both(PROBLEMS)] + [("cuda", *case) for case in _both(TINY)]
 
 
 class Bench:
     """Notes launches on a step of no plan, and runs them; what no launch has written is NaN."""
 
-    def __init__(self, problem):
-        self.backend = open_backend("cpu")
+    def __init__(self, problem, device="cpu", backwards=False):
+        self.backend = open_backend("cpu") if device == "cpu" else CUDA(Simulated(backwards))
         self.recorder = Recorder(problem.batch, problem.dtype, self.backend.workspaces)
         self.step = Step(self.recorder, Node("conv", None), [], (), lambda n: None, lambda n: None, ())
 
     def buffer(self, array):
         b = Buffer(array.shape, array.dtype, kind="persistent")
-        b.array = array
+        b.array = self.backend.constant(array)
         return b
+
+    def real(self, b):
+        """The array that a buffer has become."""
+        return self.backend.download(b.real())
 
     def run(self):
         launches = self.recorder.launches
         others = {b for launch in launches for b in (*launch.args, *launch.out) if isinstance(b, Buffer)}
         for b in others:
             if b.root.kind in ("temporary", "workspace") and b.root.array is None:
-                b.root.array = np.full(b.root.shape, np.nan if b.dtype.kind == "f" else 0, b.dtype)
+                b.root.array = self.backend.constant(np.full(b.root.shape, np.nan if b.dtype.kind == "f" else 0, b.dtype))
         give_memory(self.backend, launches, list(others), {}, 0)
         self.backend.run(bind(self.backend, launches))
 
@@ -90,26 +122,35 @@ def drawn(problem, seed=0):
     return source.astype(problem.dtype), kernel.astype(problem.dtype), random
 
 
+def able(candidates, problem, device):
+    """Those that can do it on the device."""
+    found = [c for c in candidates if getattr(c, "device", "cpu") == device and c.supports(problem) is None]
+    assert found
+    return found
+
+
+def title(case):
+    return f"{case[0]}: {case[1]}{', transposed' if case[2].transposed else ''}"
+
+
 def relative(a, b):
     return np.sqrt(np.mean((a - b) ** 2) / np.mean(b**2))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c[0] + (", transposed" if c[1].transposed else ""))
+@pytest.mark.parametrize("case", CASES, ids=title)
 def test_products(case):
-    problem = case[1]
+    device, _, problem = case
     source, kernel, random = drawn(problem)
     channels = problem.target[2]
     bias, scale, shift = (random.standard_normal(channels).astype(problem.dtype) for _ in range(3))
     residual = random.standard_normal((problem.batch, *problem.target)).astype(problem.dtype)
     plain = product(problem, source, kernel)
     full = np.clip((plain + bias) * scale + shift + residual, -0.5, 2.0)
-    able = [c for c in PRODUCTS if c.supports(problem) is None]
-    assert able
-    for candidate in able:
+    for candidate in able(PRODUCTS, problem, device):
         for what in ("plain", "everything", "moments"):
             if what != "plain" and problem.transposed:
                 continue
-            bench = Bench(problem)
+            bench = Bench(problem, device, backwards=what == "everything")
             b = bench.buffer
             epilogue = Epilogue(moments=what == "moments")
             if what == "everything":
@@ -118,9 +159,9 @@ def test_products(case):
             moments = candidate.note(bench.step, problem, b(source), b(kernel), epilogue, y)
             bench.run()
             expected = full if what == "everything" else plain
-            assert relative(y.array, expected) < 1e-5, (candidate.name, what)
+            assert relative(bench.real(y), expected) < 1e-5, (candidate.name, what)
             if moments is not None:
-                check_moments(moments.real(), plain, candidate.name)
+                check_moments(bench.real(moments), plain, candidate.name)
 
 
 def check_moments(parts, y, name):
@@ -134,23 +175,23 @@ def check_moments(parts, y, name):
     assert np.allclose(spread, pixels.var(0), rtol=1e-4), name
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if not c[1].transposed], ids=lambda c: c[0])
+@pytest.mark.parametrize("case", [c for c in CASES if not c[2].transposed], ids=title)
 def test_weight_gradients(case):
-    problem = case[1]
+    device, _, problem = case
     x, kernel, random = drawn(problem)
     dy = random.standard_normal((problem.batch, *problem.result)).astype(problem.dtype)
     expected = np.zeros(kernel.shape)
     for u, v, ((xr, yr), (xc, yc)) in pairs(problem):
         a, g = per_group(x.astype(float), problem.groups)[:, xr[:, None], xc], per_group(dy.astype(float), problem.groups)[:, yr[:, None], yc]
         expected[u, v] = np.einsum("nijgc,nijgo->cgo", a, g).reshape(kernel.shape[2:])
-    for candidate in WEIGHTS:
-        if candidate.supports(problem) is None:
-            bench = Bench(problem)
+    for candidate in able(WEIGHTS, problem, device):
+        for backwards in (False,) if device == "cpu" else (False, True):
+            bench = Bench(problem, device, backwards)
             dkernel, dbias = Buffer(kernel.shape, problem.dtype), Buffer((problem.result[2],), problem.dtype)
             candidate.note(bench.step, problem, bench.buffer(x), bench.buffer(dy), dkernel, dbias)
             bench.run()
-            assert relative(dkernel.array, expected) < 1e-5, candidate.name
-            assert relative(dbias.array, dy.sum((0, 1, 2), dtype=float)) < 1e-5, candidate.name
+            assert relative(bench.real(dkernel), expected) < 1e-5, candidate.name
+            assert relative(bench.real(dbias), dy.sum((0, 1, 2), dtype=float)) < 1e-5, candidate.name
 
 
 def test_candidates_have_names_of_their_own():

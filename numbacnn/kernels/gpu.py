@@ -1,0 +1,66 @@
+"""What kernels that exist only on GPUs share: the shape of a block, whole divisions, the way of a result to memory, sums of parts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..jit import Kernel, compiled, cuda, kernel
+
+LANES, ROWS = 32, 8  # threads of a block: neighbouring channels, and rows of an image or parts of a sum
+PARTS = 16  # threads that add parts of one sum
+SLOTS = LANES * PARTS
+
+index = np.uintp  # of arrays: without a sign, so that Numba does not look for places counted from the end
+
+
+def gpu_kernel(**geometry: Any) -> Callable[[Callable], Kernel]:
+    """Decorator: a kernel in numba.cuda's words that no CPU ever runs; geometry as for Twin."""
+
+    def made(func: Callable) -> Kernel:
+        found = kernel(func, vector=True)
+        found.cuda(func, **geometry)
+        return found
+
+    return made
+
+
+@compiled
+def divided(a, b):
+    """(a // b, a % b) of numbers from 0 to 2**32 - 1, in 32 bits: a GPU divides 64 bits by a long calculation."""
+    whole = np.int64(np.uint32(a) // np.uint32(b))
+    return whole, a - whole * b
+
+
+@compiled
+def finish(value, residual, lo, hi, place, y):
+    """y[place] = min(max(value + residual[place], lo), hi), an empty residual is none; the comparisons are false for NaN, which therefore stays."""
+    if residual.size > 0:
+        value += residual[place]
+    value = lo if value < lo else value
+    y[place] = hi if value > hi else value
+
+
+@gpu_kernel(threads=(LANES, PARTS), blocks=lambda parts, others, first, second: -(-(first.size + second.size) // LANES))
+def add_parts(parts, others, first, second):
+    """first [A] = the sum of the rows of parts [P, A], second [B] = that of others [P, B], in a fixed order."""
+    tx, ty = cuda.threadIdx.x, cuda.threadIdx.y
+    i, border = cuda.blockIdx.x * LANES + tx, first.size
+    whole = border + second.size
+    shares = cuda.shared.array(SLOTS, parts.dtype)
+    share = parts.dtype.type(0)
+    if i < border:
+        for p in range(ty, parts.shape[0], PARTS):
+            share += parts[p, i]
+    elif i < whole:
+        for p in range(ty, others.shape[0], PARTS):
+            share += others[p, i - border]
+    shares[ty * LANES + tx] = share
+    cuda.syncthreads()
+    if ty == 0 and i < whole:
+        for q in range(1, PARTS):
+            share += shares[q * LANES + tx]
+        if i < border:
+            first[i] = share
+        else:
+            second[i - border] = share
