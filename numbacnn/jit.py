@@ -248,7 +248,7 @@ def binary(twin: Twin, signature: tuple, capability: str) -> Binary:
     with _compiling:
         if key not in _binaries:
             start = time.perf_counter()
-            entry = Entry(twin.func, (*signature, twin.threads, capability, _gpu_versions()), examine(twin.func)[0])
+            entry = Entry(twin.func, (*signature, twin.threads, twin.resident, capability, _gpu_versions()), examine(twin.func)[0])
             found = entry.read()
             if found:
                 _binaries[key] = Binary.unpack(found[1])
@@ -293,7 +293,7 @@ def _translate(twin: Twin, signature: tuple, capability: str) -> Binary:
                 abi="numba",
                 cc=architecture,
                 output="ltoir",
-                launch_bounds=math.prod(cuda.Dim3.of(twin.threads)),
+                launch_bounds=(math.prod(cuda.Dim3.of(twin.threads)), twin.resident),
             )
         except numba.core.errors.NumbaError as error:
             raise DeviceError(f"kernel {twin.func.__qualname__} cannot be compiled for a GPU: {error}") from error

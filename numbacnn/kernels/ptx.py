@@ -41,6 +41,16 @@ def _load4(context, array, index):
 
 
 @intrinsic
+def _store1(context, array, index, value):
+    def code(context, builder, signature, args):
+        place = _place(context, builder, array, args[0], args[1], index)
+        builder.store(context.cast(builder, args[2], value, array.dtype), place)
+        return context.get_dummy_value()
+
+    return numba.types.void(array, index, value), code
+
+
+@intrinsic
 def _store4(context, array, index, a, b, c, d):
     kinds = (a, b, c, d)
 
@@ -75,6 +85,12 @@ def load4(array, index, _compiled=_load4):
     return tuple(array[index : index + 4])
 
 
+def store1(array, index, value, _compiled=_store1):
+    """array[index] = value; a negative index is an error."""
+    _check(array, index, 1)
+    array[index] = value
+
+
 def store4(array, index, a, b, c, d, _compiled=_store4):
     """array[index], …, array[index + 3] = a, b, c, d in one access."""
     _check(array, index, 4)
@@ -83,4 +99,5 @@ def store4(array, index, a, b, c, d, _compiled=_store4):
 
 overload(load1)(lambda array, index: lambda array, index: _load1(array, index))
 overload(load4)(lambda array, index: lambda array, index: _load4(array, index))
+overload(store1)(lambda array, index, value: lambda array, index, value: _store1(array, index, value))
 overload(store4)(lambda array, index, a, b, c, d: lambda array, index, a, b, c, d: _store4(array, index, a, b, c, d))
