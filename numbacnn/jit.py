@@ -247,7 +247,7 @@ def binary(twin: Twin, signature: tuple, capability: str) -> Binary:
     with _compiling:
         if key not in _binaries:
             start = time.perf_counter()
-            entry = Entry(twin.func, (*signature, twin.threads, capability, _gpu_versions()), examine(twin.func)[0])
+            entry = Entry(twin.func, (*signature, twin.threads, twin.resident, capability, _gpu_versions()), examine(twin.func)[0])
             found = entry.read()
             if found:
                 _binaries[key] = Binary.unpack(found[1])
@@ -294,7 +294,7 @@ def _pieces(twin: Twin, signature: tuple) -> tuple[bytes, ...]:
                 abi="numba",
                 cc=architecture,
                 output="ltoir",
-                launch_bounds=math.prod(cuda.Dim3.of(twin.threads)),
+                launch_bounds=(math.prod(cuda.Dim3.of(twin.threads)), twin.resident),
             )
         except Exception as error:  # of whatever numba-cuda does not know
             raise DeviceError(f"kernel {twin.func.__qualname__} cannot be compiled for a GPU: {type(error).__name__}: {error}") from error

@@ -31,6 +31,7 @@ class Twin:
              Default: as many threads as the largest array has elements, but not more than keep any GPU busy; the twin must then loop over the rest
     shared   bytes of dynamic shared memory: function of the arguments (`cuda.shared.array(0, dtype)` is that memory)
     least    lowest compute capability that can run it, such as 80; None: any
+    resident blocks that a processor should hold at once: the compiler saves registers for them
     """
 
     func: Callable
@@ -38,6 +39,7 @@ class Twin:
     blocks: Callable[..., int | tuple[int, ...]] | None = None
     shared: Callable[..., int] | None = None
     least: int | None = None
+    resident: int = 1
 
     def geometry(self, args: tuple) -> tuple[tuple[int, int, int], tuple[int, int, int], int]:
         """(blocks, threads of a block, bytes of dynamic shared memory) for a launch."""

@@ -16,7 +16,7 @@ TILES = (Tile(128, 128, 8, 8), Tile(128, 64, 8, 8), Tile(64, 64, 8, 4), Tile(64,
 BLOCKS = 264  # that keep a GPU busy: two for each of 132 processors. A fixed number, so that results are the same bits on any GPU
 FEWEST = 16 * DEPTH  # terms of a sum that are worth a part of their own
 MOST_PARTS = 64
-MOST = 1 << 31  # elements of an image, places of a table: int32
+MOST = (1 << 31) - 1  # elements of an array: kernels count them in 32 bits
 
 
 def choose(rows: int, columns: int, phases: int, depth: int, dtype: str) -> tuple[Tile, int]:
@@ -65,8 +65,9 @@ def unit(channels: int, *buffers: Any) -> int:
 def _refuses(problem: Convolution) -> str | None:
     if problem.groups > 1:
         return f"groups={problem.groups}"
-    largest = max(math.prod(problem.image), math.prod(problem.result), math.prod(problem.kernel_size) * problem.image[2] * problem.result[2])
-    return f"{largest} elements are too many for its table" if largest >= MOST else None
+    images = problem.batch * max(math.prod(problem.image), math.prod(problem.result))
+    largest = max(images, math.prod(problem.kernel_size) * problem.image[2] * problem.result[2])
+    return f"{largest} elements of an array are too many: at most {MOST} (a smaller batch helps)" if largest > MOST else None
 
 
 class Tiles:
@@ -88,7 +89,7 @@ class Tiles:
         each = -(-terms // (parts * DEPTH)) * DEPTH
         parts = max(1, -(-terms // each)) if each else 1
         matrix = is_matrix(problem)
-        made = product(tile, not matrix, problem.transposed, wide, wide_out, parts > 1)
+        made = product(tile, not matrix, problem.transposed, len(lattices) > 1, wide, wide_out, parts > 1)
         places = step.constant(np.zeros(4, np.int32) if matrix else table), step.constant(phases)
         residual = step.constant(np.zeros(0)) if epilogue.residual is None else epilogue.residual.reshape(-1)
         finish = (*epilogue.vectors(step, outputs), residual, *map(float, epilogue.clamp))

@@ -11,9 +11,10 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..jit import cuda, device
+import numpy as np
 
-from .ptx import load1, load4, store4
+from ..jit import cuda, device
+from .ptx import load1, load4, store1, store4
 
 DEPTH = 8
 PAD = 4  # elements behind each row of shared memory: rows then start in other banks, and still at multiples of 16 bytes
@@ -30,6 +31,11 @@ class Tile(NamedTuple):
     @property
     def threads(self) -> int:
         return self.m * self.n // (self.tm * self.tn)
+
+    @property
+    def resident(self) -> int:
+        """Blocks that a processor should hold at once: with 128 registers a thread."""
+        return 512 // self.threads
 
     def tiles(self, rows: int, columns: int) -> int:
         """How many cover a matrix."""
@@ -105,22 +111,59 @@ def storer(unit: int) -> Callable:
         if unit == 4:
             store4(array, index, values[place], values[place + 1], values[place + 2], values[place + 3])
         else:
-            array[index] = values[place]
+            store1(array, index, values[place])
 
     return store
 
 
 @functools.cache
 def row_writer(unit: int) -> Callable:
-    """Device function: values[place : place + 4] go to y from element `at` on, as far as `room` channels are there."""
+    """Device function: a, b, c, d go to y from element `at` on, as far as `room` channels are there."""
 
     @device
-    def write(y, at, room, values, place):
+    def write(y, at, room, a, b, c, d):
         if unit == 4:
-            store4(y, at, values[place], values[place + 1], values[place + 2], values[place + 3])
+            store4(y, at, a, b, c, d)
         else:
-            for i in range(4):
-                if i < room:
-                    y[at + i] = values[place + i]
+            store1(y, at, a)
+            if room > 1:
+                store1(y, at + 1, b)
+            if room > 2:
+                store1(y, at + 2, c)
+            if room > 3:
+                store1(y, at + 3, d)
 
     return write
+
+
+@functools.cache
+def row_reader(unit: int) -> Callable:
+    """Device function: four elements of x from `at` on, as far as `room` channels are there."""
+
+    @device
+    def read(x, at, room):
+        zero = x.dtype.type(0)
+        if unit == 4:
+            return load4(x, at)
+        return (
+            load1(x, at),
+            load1(x, at + 1) if room > 1 else zero,
+            load1(x, at + 2) if room > 2 else zero,
+            load1(x, at + 3) if room > 3 else zero,
+        )
+
+    return read
+
+
+@device
+def divide(a, b):
+    """(a // b, a % b) for numbers from 0 to 2^31 - 1: unsigned, and in 32 bits, because other divisions cost a GPU several times as much."""
+    quotient = np.int32(np.uint32(a) // np.uint32(b))
+    return quotient, np.int32(a - quotient * b)
+
+
+@device
+def bound(value, lo, hi):
+    """min(max(value, lo), hi), where NaN stays NaN."""
+    value = lo if value < lo else value
+    return hi if value > hi else value

@@ -8,9 +8,10 @@ them in order.
 import numpy as np
 
 from ..jit import Kernel, cuda, device, factory, kernel, named, prange
-from .gpu_tile import DEPTH, PAD, Tile, corner, loader, multiplier, row_writer, storer
-from .ptx import ALIGNMENT, load4
+from .gpu_tile import DEPTH, PAD, Tile, corner, divide, loader, multiplier, row_writer, storer
+from .ptx import load4
 
+i4, u4 = np.int32, np.uint32
 OUTSIDE = -(1 << 20)
 
 
@@ -33,34 +34,33 @@ def weight_gradient(tile: Tile, gathers: bool, wide: int, wide_out: int) -> Kern
     load_x, load_dy, store_x, store_dy, write = loader(wide), loader(wide_out), storer(wide), storer(wide_out), row_writer(wide_out)
 
     @device
-    def fetch(x, dy, p, end, m, column, rows_of_result, tap, geometry, pixels, thread, a, b):
+    def fetch(x, dy, p, end, m, column, rows_of_result, tap, sizes, geometry, pixels, thread, a, b):
         """The thread's elements of the next DEPTH pixels, from number p on; `pixels` [loads, 3]: image, row and column of its own."""
-        height, width, depth, result_height, result_width, down, right, images, lines, places, outputs, _ = geometry
+        height, width, depth, outputs = sizes
         zero = x.dtype.type(0)
         for i in range(loads_a):
             for j in range(wide):
                 a[i * wide + j] = zero
-            mine = p + thread // beside_a + i * step_a
+            mine = i4(p + thread // beside_a + i * step_a)
             if gathers:
-                image, line, place = pixels[i, 0], pixels[i, 1], pixels[i, 2]
-                r, c = np.int32(line * down), np.int32(place * right)
-                row, there = np.int32(r + tap[0]), np.int32(c + tap[1])
+                r, c = i4(pixels[i, 1] * geometry[5]), i4(pixels[i, 2] * geometry[6])
+                row, there = i4(r + tap[0]), i4(c + tap[1])
                 if mine < end and row >= 0 and row < height and there >= 0 and there < width:
-                    load_x(x, ((image * height + r) * width + c) * depth + tap[2], a, i * wide)
-                place, line, image = np.int32(place + places), np.int32(line + lines), np.int32(image + images)
-                if place >= result_width:
-                    place, line = np.int32(place - result_width), np.int32(line + 1)
-                if line >= result_height:
-                    line, image = np.int32(line - result_height), np.int32(image + 1)
+                    load_x(x, i4(((pixels[i, 0] * height + r) * width + c) * depth + tap[2]), a, i * wide)
+                image, line, place = i4(pixels[i, 0] + geometry[7]), i4(pixels[i, 1] + geometry[8]), i4(pixels[i, 2] + geometry[9])
+                if place >= geometry[4]:
+                    place, line = i4(place - geometry[4]), i4(line + 1)
+                if line >= geometry[3]:
+                    line, image = i4(line - geometry[3]), i4(image + 1)
                 pixels[i, 0], pixels[i, 1], pixels[i, 2] = image, line, place
             elif mine < end and m < rows_of_result:
-                load_x(x, mine * depth + m, a, i * wide)
+                load_x(x, i4(mine * depth + m), a, i * wide)
         for i in range(loads_b):
             for j in range(wide_out):
                 b[i * wide_out + j] = zero
-            mine = p + thread // beside_b + i * step_b
+            mine = i4(p + thread // beside_b + i * step_b)
             if mine < end and column < outputs:
-                load_dy(dy, mine * outputs + column, b, i * wide_out)
+                load_dy(dy, i4(mine * outputs + column), b, i * wide_out)
 
     @device
     def put(sa, sb, half, thread, a, b):
@@ -72,50 +72,62 @@ def weight_gradient(tile: Tile, gathers: bool, wide: int, wide_out: int) -> Kern
         for i in range(loads_b):
             store_dy(sb, at + i * step_b * pitch_b, b, i * wide_out)
 
+    @device
+    def line(i, acc, row, column, rows_of_result, outputs, before, y):
+        """A row of the thread's results goes to memory."""
+        m = i4(row + i // 4 * 16 + i % 4)
+        if m < rows_of_result:
+            for j in range(0, tn, 4):
+                n, of = i4(column + j * 8), i * tn + j
+                if n < outputs:
+                    write(y, (before + m) * outputs + n, outputs - n, acc[of], acc[of + 1], acc[of + 2], acc[of + 3])
+
     def run(x, dy, table, count, rows_of_result, geometry, grid, y):
-        height, width, depth, result_height, result_width, down, right, images, lines, places, outputs, each = geometry
-        thread, blocks_n = cuda.threadIdx.x, (outputs + bn - 1) // bn
-        row0, col0 = cuda.blockIdx.x // blocks_n * bm, cuda.blockIdx.x % blocks_n * bn
-        sa, sb = cuda.shared.array(both_a, x.dtype, ALIGNMENT), cuda.shared.array(both_b, x.dtype, ALIGNMENT)
+        count, rows_of_result, outputs, each, thread = i4(count), i4(rows_of_result), i4(geometry[10]), i4(geometry[11]), i4(cuda.threadIdx.x)
+        sizes = i4(geometry[0]), i4(geometry[1]), i4(geometry[2]), outputs
+        row0, col0 = divide(cuda.blockIdx.x, (outputs + bn - 1) // u4(bn))
+        row0, col0 = i4(row0 * bm), i4(col0 * bn)
+        sa, sb = cuda.shared.array(both_a, x.dtype, alignment=16), cuda.shared.array(both_b, x.dtype, alignment=16)
         acc = cuda.local.array(results, x.dtype)
         for i in range(results):
             acc[i] = x.dtype.type(0)
-        begin = cuda.blockIdx.y * each
-        end = min(begin + each, count)
-        m, column = row0 + thread % beside_a * wide, col0 + thread % beside_b * wide_out
+        begin = i4(cuda.blockIdx.y * each)
+        end = i4(min(begin + each, count))
+        m, column = i4(row0 + thread % beside_a * wide), i4(col0 + thread % beside_b * wide_out)
         tap, pixels = cuda.local.array(3, np.int32), cuda.local.array((loads_a, 3), np.int32)
         tap[0], tap[1], tap[2] = OUTSIDE, 0, 0
         if gathers:
             if m < rows_of_result:
-                tap[0], tap[1], tap[2], _ = load4(table, m // wide * 4)
+                tap[0], tap[1], tap[2], _ = load4(table, m // u4(wide) * 4)
             for i in range(loads_a):
-                mine = begin + thread // beside_a + i * step_a
-                pixels[i, 0], rest = mine // (result_height * result_width), mine % (result_height * result_width)
-                pixels[i, 1], pixels[i, 2] = rest // result_width, rest % result_width
+                pixels[i, 0], rest = divide(i4(begin + thread // beside_a + i * step_a), i4(geometry[3] * geometry[4]))
+                pixels[i, 1], pixels[i, 2] = divide(rest, i4(geometry[4]))
         a, b = cuda.local.array(own_a, x.dtype), cuda.local.array(own_b, x.dtype)
         at, bt = first(thread)
-        fetch(x, dy, begin, end, m, column, rows_of_result, tap, geometry, pixels, thread, a, b)
+        fetch(x, dy, begin, end, m, column, rows_of_result, tap, sizes, geometry, pixels, thread, a, b)
         put(sa, sb, 0, thread, a, b)
         cuda.syncthreads()
-        half = 0
-        for p in range(begin + DEPTH, end, DEPTH):
-            fetch(x, dy, p, end, m, column, rows_of_result, tap, geometry, pixels, thread, a, b)
+        half = i4(0)
+        for p in range(i4(begin + DEPTH), end, i4(DEPTH)):
+            fetch(x, dy, p, end, m, column, rows_of_result, tap, sizes, geometry, pixels, thread, a, b)
             multiply(sa, sb, half * size_a + at, half * size_b + bt, acc)
-            half = 1 - half
+            half = i4(1 - half)
             put(sa, sb, half, thread, a, b)
             cuda.syncthreads()
         multiply(sa, sb, half * size_a + at, half * size_b + bt, acc)
-        first_row = cuda.blockIdx.y * rows_of_result
-        for i in range(tm):
-            row = row0 + at + i // 4 * 16 + i % 4
-            if row < rows_of_result:
-                for j in range(0, tn, 4):
-                    n = col0 + bt + j * 8
-                    if n < outputs:
-                        write(y, (first_row + row) * outputs + n, outputs - n, acc, i * tn + j)
+        row, column, before = i4(row0 + at), i4(col0 + bt), np.int64(cuda.blockIdx.y) * rows_of_result
+        line(0, acc, row, column, rows_of_result, outputs, before, y)
+        line(1, acc, row, column, rows_of_result, outputs, before, y)
+        line(2, acc, row, column, rows_of_result, outputs, before, y)
+        line(3, acc, row, column, rows_of_result, outputs, before, y)
+        if tm == 8:
+            line(4, acc, row, column, rows_of_result, outputs, before, y)
+            line(5, acc, row, column, rows_of_result, outputs, before, y)
+            line(6, acc, row, column, rows_of_result, outputs, before, y)
+            line(7, acc, row, column, rows_of_result, outputs, before, y)
 
     made = Kernel(named(run, f"weight_gradient_{tile}_{'gather' if gathers else 'matrix'}_{wide}_{wide_out}"))
-    made.cuda(run, threads=threads, blocks=lambda *args: args[-2])
+    made.cuda(run, threads=threads, blocks=lambda *args: args[-2], resident=tile.resident)
     return made
 
 
