@@ -54,11 +54,11 @@ def _advance(g, rho, rest, epsilon, v):
 
 @compiled
 def _advance_centered(g, rho, rest, epsilon, v, a):
-    """(step, new velocity, new average); rounding must not make the variance negative"""
+    """(step, new velocity, new average); rounding must not make the variance negative; NaN stays"""
     v = rho * v + rest * g * g
     a = rho * a + rest * g
     variance = v - a * a
-    return g / math.sqrt((variance if variance > 0 else variance * 0) + epsilon), v, a
+    return g / math.sqrt((variance if variance > 0 else variance - variance) + epsilon), v, a
 
 
 @compiled
