@@ -47,8 +47,9 @@ def mean(sums, numbers, g):
 @kernel(flat=True)
 def clamp_backward(y, dy, lo, hi, dx):
     """Gradient of min(max(x, lo), hi), from its result."""
+    zero = dy.dtype.type(0)
     for i in prange(dx.size):
-        dx[i] = dy[i] if (y[i] > lo) & (y[i] < hi) else dy[i] * 0
+        dx[i] = dy[i] if (y[i] > lo) & (y[i] < hi) else dy[i] * zero
 
 
 @kernel(flat=True)
