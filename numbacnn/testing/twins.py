@@ -10,6 +10,7 @@ from ..backends import open_backend
 from ..backends.cuda import CUDA
 from ..backends.driver import Driver
 from ..backends.simulated import Simulated
+from ..graph import Graph
 from ..jit import Kernel
 from ..layer import Layer
 from ..losses.base import Loss
@@ -29,13 +30,21 @@ def check_twin(
     the largest value. Raises AssertionError with the values, DeviceError for a kernel that has no twin.
     """
     xs = [x.astype(np.float32) for x in draw_inputs(shapes, batch, np.random.default_rng([seed, 7]), layer.kinks)]
-    return max(
-        _compare(f"{layer} on {shapes}, training={training}", lambda d, training=training: _values(layer, shapes, xs, seed, training, d), tolerance, driver)
-        for training in (False, True)
-    )
+    graph, weights = graph_of(layer, *shapes), draw_weights(layer, shapes, np.random.default_rng([seed, 9]))
+    return max(_compare_plans(f"{layer} on {shapes}", graph, weights, xs, seed, training, tolerance, driver) for training in (False, True))
 
 
-def check_loss_twin(loss: Loss, shape: tuple[int, ...], batch: int = 3, seed: int = 0, size: float = 2.0, tolerance: float = TOLERANCE) -> float:
+def check_model_twin(model: Any, batch: int = 2, seed: int = 0, tolerance: float = TOLERANCE, driver: Driver | Simulated | None = None) -> float:
+    """As check_twin, for a whole model, whose layers are folded into each other; its own weights stay as they are."""
+    shapes = [model.graph.shapes()[name] for name in model.graph.inputs]
+    xs = [x.astype(np.float32) for x in draw_inputs(shapes, batch, np.random.default_rng([seed, 7]))]
+    weights = model.network.weights()
+    return max(_compare_plans("the model", model.graph, weights, xs, seed, training, tolerance, driver) for training in (False, True))
+
+
+def check_loss_twin(
+    loss: Loss, shape: tuple[int, ...], batch: int = 3, seed: int = 0, size: float = 2.0, tolerance: float = TOLERANCE, driver: Driver | Simulated | None = None
+) -> float:
     """As check_twin, for a loss of a prediction (batch, *shape) with logits of that size: each sample's loss and the gradient."""
     generator = np.random.default_rng([seed, 8])
     z = generator.standard_normal((batch, *shape)) * size
@@ -43,12 +52,23 @@ def check_loss_twin(loss: Loss, shape: tuple[int, ...], batch: int = 3, seed: in
     if loss.link == "softmax":
         t = (np.eye(shape[-1])[generator.integers(shape[-1], size=z.shape[:-1])] + t / t.sum(-1, keepdims=True)) / 2
     xs = [a.astype(np.float32) for a in (z, t)]
-    return _compare(f"{loss} on {shape}", lambda driver: _values(loss, (shape, shape), xs, seed, True, driver), tolerance)
+    return _compare_plans(f"{loss} on {shape}", graph_of(loss, shape, shape), {}, xs, seed, True, tolerance, driver)
 
 
-def check_optimizer_twin(optimizer: Optimizer, groups: Sequence[Sequence[int]] = ((1, 1100), (3, 0, 9)), chunk: int = 600, steps: int = 3) -> float:
+def check_optimizer_twin(
+    optimizer: Optimizer,
+    groups: Sequence[Sequence[int]] = ((1, 1100), (3, 0, 9)),
+    chunk: int = 600,
+    steps: int = 3,
+    tolerance: float = 2e-6,
+    driver: Driver | Simulated | None = None,
+) -> float:
     """As check_twin, for some steps with weights of these sizes, group by group, in jobs of at most `chunk` elements; every second weight decays."""
-    return _compare(str(optimizer), lambda driver: _updated(optimizer, groups, chunk, steps, driver), 2e-6)
+    return _compare(str(optimizer), lambda d: _updated(optimizer, groups, chunk, steps, d), tolerance, driver)
+
+
+def _compare_plans(what: str, graph: Graph, weights: dict, xs: Sequence[np.ndarray], seed: int, training: bool, tolerance: float, driver: Any) -> float:
+    return _compare(f"{what}, training={training}", lambda d: _values(graph, weights, xs, seed, training, d), tolerance, driver)
 
 
 def _compare(what: str, values: Callable[[Any], dict[str, np.ndarray]], tolerance: float, driver: Driver | Simulated | None = None) -> float:
@@ -65,12 +85,11 @@ def _compare(what: str, values: Callable[[Any], dict[str, np.ndarray]], toleranc
     return worst
 
 
-def _values(layer: Layer, shapes: Sequence[tuple], xs: Sequence[np.ndarray], seed: int, training: bool, driver: Any) -> dict[str, np.ndarray]:
-    generator = np.random.default_rng([seed, 9])
-    weights = {k: v.astype(np.float32) for k, v in draw_weights(layer, shapes, generator).items()}
-    backend = CUDA(driver) if driver else open_backend("cpu")
-    trainable = frozenset({"layer"}) if training else frozenset()
-    plan = Plan(graph_of(layer, *shapes), len(xs[0]), weights, backend, training=training, trainable=trainable)
+def _values(graph: Graph, weights: dict, xs: Sequence[np.ndarray], seed: int, training: bool, driver: Any) -> dict[str, np.ndarray]:
+    weights = {path: array.astype(np.float32) for path, array in weights.items()}
+    backend, generator = CUDA(driver) if driver else open_backend("cpu"), np.random.default_rng([seed, 11])
+    trainable = frozenset(node.owner for node in graph.nodes) if training else frozenset()
+    plan = Plan(graph, len(xs[0]), weights, backend, training=training, trainable=trainable)
     seeds = [generator.standard_normal(plan.trace.seeds[0].shape)] if training else ()
     found = {"output": plan.run(xs, shares=seeds, clock=(seed, 5)).outputs[0]}
     found |= {f"gradient by {name}": plan.input_gradient(name) for name in plan.trace.input_gradients}
@@ -83,36 +102,37 @@ class _Now:
     """A step of an optimizer (optimizers/base.py) whose launches run at once."""
 
     def __init__(self, optimizer: Optimizer, groups: Sequence[Sequence[int]], chunk: int, driver: Any):
-        self.dtype, self.driver, self.groups = np.float32, driver, len(groups)
+        self.dtype, self.backend, self.groups = np.float32, CUDA(driver) if driver else open_backend("cpu"), len(groups)
         sizes = [size for group in groups for size in group]
         owners = [number for number, group in enumerate(groups) for _ in group]
         ends = np.cumsum(sizes)
         jobs = [(a, min(a + chunk, end), i, owners[i]) for i, end in enumerate(ends) for a in range(end - sizes[i], end, chunk)]
-        self.jobs, self.segments = np.array(jobs, np.int64).reshape(-1, 4), len(sizes)
-        self.decays = np.arange(len(sizes)).astype(np.float32) % 2
-        generator = np.random.default_rng(3)
-        self.w, self.g = (generator.standard_normal(ends[-1]).astype(np.float32) for _ in range(2))
-        self.slot = SimpleNamespace(**{name: np.zeros_like(self.w) for name in optimizer.slots})
-        self.rates = np.zeros((len(groups), len(optimizer.rates(1.0, 1))), np.float32)
+        self.segments, generator = len(sizes), np.random.default_rng(3)
+        self.jobs, self.decays = (self._sent(a) for a in (np.array(jobs, np.int64).reshape(-1, 4), np.arange(len(sizes)).astype(np.float32) % 2))
+        self.w, self.g = (self.constant(generator.standard_normal(ends[-1])) for _ in range(2))
+        self.slot = SimpleNamespace(**{name: self.constant(np.zeros(ends[-1])) for name in optimizer.slots})
+        self.rates = self.constant(np.zeros((len(groups), len(optimizer.rates(1.0, 1)))))
 
-    def new(self, *shape: int, dtype: Any = None) -> np.ndarray:
-        return np.full(shape, np.nan, dtype or self.dtype)
+    def _sent(self, array: np.ndarray) -> Any:
+        return self.backend.constant(np.ascontiguousarray(array))
 
-    def constant(self, array: Any) -> np.ndarray:
-        return np.ascontiguousarray(array, self.dtype)
+    def new(self, *shape: int, dtype: Any = None) -> Any:
+        return self._sent(np.full(shape, np.nan, dtype or self.dtype))
 
-    def run(self, kernel: Kernel, *inputs: Any, out: Any) -> Any:
+    def constant(self, array: Any) -> Any:
+        return self._sent(np.asarray(array, self.dtype))
+
+    def run(self, kernel: Kernel, *inputs: Any, out: Any) -> None:
         args = *(self.dtype(i) if isinstance(i, float) else i for i in inputs), *(out if isinstance(out, tuple) else (out,))
-        if self.driver:
-            kernel.on_gpu.simulate(args, self.driver.backwards)
-        else:
-            kernel(*args)
+        self.backend.compile([(kernel, args)])
+        self.backend.run([self.backend.bind(kernel, args)])
 
 
 def _updated(optimizer: Optimizer, groups: Sequence[Sequence[int]], chunk: int, steps: int, driver: Any) -> dict[str, np.ndarray]:
     step = _Now(optimizer, groups, chunk, driver)
+    gradient = step.backend.download(step.g)
     for t in range(1, steps + 1):
-        step.rates[:] = [optimizer.rates(0.05 / (1 + number), t) for number in range(len(groups))]
+        step.backend.upload(step.rates, [optimizer.rates(0.05 / (1 + number), t) for number in range(len(groups))])
+        step.backend.upload(step.g, gradient * np.float32((-0.7) ** t))
         optimizer.update(step)
-        step.g *= np.float32(-0.7)
-    return {"weights": step.w, **{f"slot {name}": getattr(step.slot, name) for name in optimizer.slots}}
+    return {name: step.backend.download(array) for name, array in (("weights", step.w), *vars(step.slot).items())}
