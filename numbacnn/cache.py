@@ -46,6 +46,7 @@ def _parts(value: object, seen: dict) -> Iterator[bytes]:
         if _is_trusted(value.__module__ or ""):
             return
         yield (value.__module__ or "").encode()  # cached code looks its globals up in that module
+        yield from _parts(getattr(value, "numbacnn_intrinsic", None), seen)
         yield from _code_parts(value.__code__, value, seen)
         for cell in value.__closure__ or ():
             yield from _parts(cell.cell_contents, seen)

@@ -317,7 +317,7 @@ def _asking_no_driver(architecture: tuple) -> Iterator[tuple]:
 
 @functools.cache
 def _for_gpu() -> Rebuild:
-    """numba.cuda's names where `cuda` stands, its device functions for helpers, and a GPU's share of the jobs for prange."""
+    """numba.cuda's names where `cuda` stands, its device functions for helpers, the code of kernels/ptx, and a GPU's share of the jobs for prange."""
     real = _numba_cuda()
 
     @functools.cache
@@ -331,7 +331,7 @@ def _for_gpu() -> Rebuild:
             return helper(own_jobs)
         if isinstance(value, numba.core.dispatcher.Dispatcher):
             return helper(value.py_func)
-        return helper(value) if cuda.is_device(value) else value
+        return helper(value) if cuda.is_device(value) else getattr(value, "numbacnn_intrinsic", value)
 
     rebuild = Rebuild(swap)
     return rebuild

@@ -1,13 +1,13 @@
 """What products on tensor cores share: tiles, how they lie in shared memory, and a warp's part of them.
 
-A block of threads makes a tile of rows x columns of a matrix, with sums over DEPTH places at a time. A warp owns 16 * `high` rows and 32 columns
-of it: `high` x 4 results of an mma instruction. STAGES pieces of the factors lie in shared memory: one is multiplied while the others arrive.
+A block of threads makes a tile of rows x columns of a matrix, with sums over DEPTH places at a time. A warp owns 16 * `high` rows and 8 * `broad`
+columns of it: `high` x `broad` results of an mma instruction. STAGES pieces of the factors lie in shared memory: one is multiplied while the others arrive.
 
 A lane is g = lane // 4, t = lane % 4. In which order an mma's 16 rows, 8 columns and its places of the sum stand for those of the matrix
 is ours to say; it is said here so that every access is 16 bytes wide and no two of a quarter warp meet in a bank:
 
-  columns  column j of an mma's result number i is column 16 * (j % 2) + 4 * (j // 2) + i of the warp's 32: a lane's 4 results make
-           two groups of 4 neighbours, from 4t and 16 + 4t on
+  columns  column j of an mma's result number i is column 16 * (j % 2) + 4 * (j // 2) + i of 32, for i < 4, and of the next 32 from
+           there on: a lane's 4 results make two groups of 4 neighbours, from 4t and 16 + 4t on
   sums     a lane takes places 4t to 4t+3 of 16 where places neighbour each other in shared memory, t, t+4, t+8, t+12 where rows do
 
 Factors are rounded on the way to registers, unless they are already (`ready`); sums are float32.
@@ -21,9 +21,8 @@ import numpy as np
 from ..jit import device
 from .ptx import bits, cp_async4, cp_async16, from_bits, mma_bf16, mma_tf32, pack_bf16, store4, to_tf32
 
-DEPTH, STAGES, WARP, WIDE = 16, 3, 32, 32  # places of the sum in a piece, pieces, lanes, columns of a warp
+DEPTH, STAGES, WARP = 16, 3, 32  # places of the sum in a piece, pieces, lanes
 LEAST = 80  # compute capability from which on there are bfloat16, TensorFloat-32 and cp.async
-PITCH = 48  # between rows of a warp's results on their way to memory: two rows of 16 columns fill the banks
 F4, U4 = np.float32, np.uint32
 
 
@@ -44,6 +43,16 @@ class Tile(NamedTuple):
         """mma results below each other of a warp."""
         return self.rows // self.down // 16
 
+    @property
+    def broad(self) -> int:
+        """mma results beside each other."""
+        return self.columns // self.across // 8
+
+    @property
+    def pitch(self) -> int:
+        """Elements between a warp's rows on their way to memory through shared memory: two rows of 16 columns fill the banks."""
+        return 8 * self.broad + 16
+
     def blocks(self, rows: int, columns: int) -> tuple[int, int]:
         """How many cover a matrix: (across, down)."""
         return -(-columns // self.columns), -(-rows // self.rows)
@@ -52,7 +61,7 @@ class Tile(NamedTuple):
         return f"{self.rows}x{self.columns}"
 
 
-LARGE, MIDDLE, SMALL = Tile(128, 128, 2, 4), Tile(128, 64, 2, 2), Tile(64, 64, 2, 2)
+LARGE, MIDDLE, SMALL = Tile(128, 128, 2, 2), Tile(128, 64, 2, 2), Tile(64, 64, 2, 2)
 
 
 class Rounding(NamedTuple):
@@ -60,7 +69,7 @@ class Rounding(NamedTuple):
 
     left(a, i, v, w)            a [high, 8] of uint32 gets what mma number i wants of places v of its row g and w of row g + 8
     right(v)                    what an mma wants of places of column g; `ready` where they are rounded already
-    multiply(sums, a, i, j, b)  sums [high, 4, 4][i, j] += rows i times columns j, b from right
+    multiply(sums, a, i, j, b)  sums [high, broad, 4][i, j] += rows i times columns j, b from right
     rounded(x)                  x as it takes part
     """
 
@@ -141,16 +150,16 @@ COPIES = {4: _copy4, 1: _copy1}  # start tile[i : i + n] = source[j : j + n], or
 
 @device
 def column(lane):
-    """The column of a warp's 32 that a lane's g stands for, in results 0; results i stand i columns further."""
+    """The column of 32 that a lane's g stands for, in results 0; results i < 4 stand i columns further."""
     g = lane >> 2
     return ((g & 1) << 4) + ((g >> 1) << 2)
 
 
 @device
-def spread(memory, at, sums, i, lane):
-    """A warp's results number i go to shared memory from `at` on, as 16 rows of 32 columns with PITCH elements between rows."""
-    at += (lane >> 2) * PITCH + ((lane & 3) << 2)
-    store4(memory, at, sums[i, 0, 0], sums[i, 1, 0], sums[i, 2, 0], sums[i, 3, 0])
-    store4(memory, at + 16, sums[i, 0, 1], sums[i, 1, 1], sums[i, 2, 1], sums[i, 3, 1])
-    store4(memory, at + 8 * PITCH, sums[i, 0, 2], sums[i, 1, 2], sums[i, 2, 2], sums[i, 3, 2])
-    store4(memory, at + 8 * PITCH + 16, sums[i, 0, 3], sums[i, 1, 3], sums[i, 2, 3], sums[i, 3, 3])
+def spread(memory, at, pitch, sums, i, j, lane):
+    """A warp's results i, j to j + 3 go to shared memory from `at` on, as 16 rows of 32 columns with `pitch` elements between rows."""
+    at += (lane >> 2) * pitch + ((lane & 3) << 2)
+    store4(memory, at, sums[i, j, 0], sums[i, j + 1, 0], sums[i, j + 2, 0], sums[i, j + 3, 0])
+    store4(memory, at + 16, sums[i, j, 1], sums[i, j + 1, 1], sums[i, j + 2, 1], sums[i, j + 3, 1])
+    store4(memory, at + 8 * pitch, sums[i, j, 2], sums[i, j + 1, 2], sums[i, j + 2, 2], sums[i, j + 3, 2])
+    store4(memory, at + 8 * pitch + 16, sums[i, j, 3], sums[i, j + 1, 3], sums[i, j + 2, 3], sums[i, j + 3, 3])

@@ -9,7 +9,7 @@ The gradient by the input of a strided convolution falls apart into phases (kern
 import numpy as np
 
 from ..jit import Kernel, cuda, device, factory, kernel, named, prange
-from .gpu_tensor import COPIES, DEPTH, LEAST, PITCH, ROUNDINGS, STAGES, WIDE, Tile, column, spread
+from .gpu_tensor import COPIES, DEPTH, LEAST, ROUNDINGS, STAGES, Tile, column, spread
 from .ptx import cp_commit, cp_wait, divide, load1, load4, store1, store4
 from .rounding import to_bf16, to_tf32
 
@@ -49,54 +49,66 @@ def product(precision: str, tile: Tile, unit: int) -> Kernel:
     y = clamp((product + bias) * scale + shift + residual).
     """
     rows, columns, down, across = tile
-    high, threads = tile.high, tile.threads
+    high, broad, pitch, threads = tile.high, tile.broad, tile.pitch, tile.threads
     side = DEPTH // unit  # threads beside each other along the sum
     bits_of_side = side.bit_length() - 1
     step = threads // side  # rows that they copy at once
     own_rows, own_columns = rows // step, columns // step
     stage, behind = (rows + columns) * DEPTH, rows * DEPTH
-    ring = STAGES * stage
-    early = STAGES - 1
-    late = STAGES - 2
+    ring, early, late = STAGES * stage, STAGES - 1, STAGES - 2
+    wide, high_rows = 8 * broad, 16 * high
+    own = down * across * 16 * pitch  # behind the warps' results: which pixels the rows are
+    beside = broad * 2  # lanes for a row on its way to memory
+    bits_of_beside = beside.bit_length() - 1
+    step_back = 32 // beside
     copy = COPIES[unit]
     left, _, right_ready, multiply, _ = ROUNDINGS[precision]
-    wide_rows = rows // down
-    own = down * across * 16 * PITCH  # behind the warps' results: which pixels the rows are
 
     @device
-    def finish(memory, at, pixels, row, n, lane, y, bias, scale, shift, residual, lo, hi, channels, fours):
-        """16 rows of 32 columns go from shared memory at `at` to the pixels that are told from `row` on, channels from n on."""
+    def finish(memory, at, row, n, lane, pixels, y, bias, scale, shift, residual, lo, hi, channels, fours):
+        """16 rows of a warp go from shared memory at `at` to the pixels that are told from `row` on, channels from n on."""
         if fours:
-            n += (lane & 7) << 2
+            c = (lane & (beside - 1)) << 2
+            n += c
             if n < channels:
                 b = load1(bias, n), load1(bias, n + 1), load1(bias, n + 2), load1(bias, n + 3)  # weights lie anywhere
                 s = load1(scale, n), load1(scale, n + 1), load1(scale, n + 2), load1(scale, n + 3)
                 t = load1(shift, n), load1(shift, n + 1), load1(shift, n + 2), load1(shift, n + 3)
-                for r in range(lane >> 3, 16, 4):
+                for r in range(lane >> bits_of_beside, 16, step_back):
                     pixel = load1(pixels, row + r)
                     if pixel >= 0:
-                        v, to = load4(memory, at + r * PITCH + ((lane & 7) << 2)), pixel * channels + n
+                        v, to = load4(memory, at + r * pitch + c), pixel * channels + n
                         v0, v1, v2, v3 = (v[0] + b[0]) * s[0] + t[0], (v[1] + b[1]) * s[1] + t[1], (v[2] + b[2]) * s[2] + t[2], (v[3] + b[3]) * s[3] + t[3]
                         if residual.size > 0:
                             e = load4(residual, to)
                             v0, v1, v2, v3 = v0 + e[0], v1 + e[1], v2 + e[2], v3 + e[3]
                         store4(y, to, bound(v0, lo, hi), bound(v1, lo, hi), bound(v2, lo, hi), bound(v3, lo, hi))
-        elif n + lane < channels:
-            n += lane
-            b, s, t = load1(bias, n), load1(scale, n), load1(shift, n)
-            for r in range(16):
-                pixel = load1(pixels, row + r)
-                if pixel >= 0:
-                    v, to = (load1(memory, at + r * PITCH + lane) + b) * s + t, pixel * channels + n
-                    if residual.size > 0:
-                        v += load1(residual, to)
-                    store1(y, to, bound(v, lo, hi))
+        else:
+            for c in range(lane, wide, 32):
+                if n + c < channels:
+                    b, s, t = load1(bias, n + c), load1(scale, n + c), load1(shift, n + c)
+                    for r in range(16):
+                        pixel = load1(pixels, row + r)
+                        if pixel >= 0:
+                            v, to = (load1(memory, at + r * pitch + c) + b) * s + t, pixel * channels + n + c
+                            if residual.size > 0:
+                                v += load1(residual, to)
+                            store1(y, to, bound(v, lo, hi))
+
+    @device
+    def gather(memory, at, sums, i, lane):
+        """The warp's results in row i of its mma's, in shared memory."""
+        cuda.syncwarp()
+        spread(memory, at, pitch, sums, i, 0, lane)
+        if broad > 4:
+            spread(memory, at + 32, pitch, sums, i, 4, lane)
+        cuda.syncwarp()
 
     def run(x, packed, bias, scale, shift, residual, taps, phases, batch, most, source, target, fours, lo, hi, y):
-        height, width, depth = source
-        out_height, out_width, channels = target
+        height, width, depth = I4(source[0]), I4(source[1]), I4(source[2])
+        out_height, out_width, channels = I4(target[0]), I4(target[1]), I4(target[2])
         phase = cuda.blockIdx.z * PHASE
-        first, second, tap, last = load1(phases, phase), load1(phases, phase + 1), load1(phases, phase + 2), load1(phases, phase + 3)
+        first, second, tap, last = load1(phases, phase), load1(phases, phase + 1), I4(load1(phases, phase + 2)), I4(load1(phases, phase + 3))
         move, aside, leap, skip = load1(phases, phase + 4), load1(phases, phase + 5), load1(phases, phase + 6), load1(phases, phase + 7)
         row0, col0 = cuda.blockIdx.y * rows, cuda.blockIdx.x * columns
         if place_of(row0, batch, out_height, out_width, first, second, leap, skip)[0] < 0:
@@ -105,89 +117,83 @@ def product(precision: str, tile: Tile, unit: int) -> Kernel:
         pixels = cuda.shared.array(0, I4, alignment=16)  # the same memory, when the factors are done with
         thread = cuda.threadIdx.x
         lane, warp = thread & 31, thread >> 5
-        sums, a = cuda.local.array((high, 4, 4), F4), cuda.local.array((high, 8), U4)
+        sums, a = cuda.local.array((high, broad, 4), F4), cuda.local.array((high, 8), U4)
         for i in range(high):
-            for j in range(4):
+            for j in range(broad):
                 for k in range(4):
                     sums[i, j, k] = F4(0)
 
-        # what this thread copies: one unit of the sum, some rows, some columns
-        mine, line = thread & (side - 1), thread >> bits_of_side
-        top, side0, base = cuda.local.array(own_rows, I4), cuda.local.array(own_rows, I4), cuda.local.array(own_rows, np.int64)
+        # What this thread copies: one unit of the sum, some rows, some columns. Counted in 32 bits, which takes half the instructions.
+        mine, line = (thread & (side - 1)) * unit, thread >> bits_of_side
+        top, start, base = cuda.local.array(own_rows, I4), cuda.local.array(own_rows, I4), cuda.local.array(own_rows, I4)
         for i in range(own_rows):
             image, r, c = place_of(row0 + line + step * i, batch, out_height, out_width, first, second, leap, skip)
-            top[i], side0[i] = (r * move if image >= 0 else OUTSIDE), c * aside
-            base[i] = ((image * height + r * move) * width + c * aside) * depth if image >= 0 else 0
+            top[i], start[i] = I4(r * move if image >= 0 else OUTSIDE), I4(c * aside)
+            base[i] = I4(((image * height + r * move) * width + c * aside) * depth if image >= 0 else 0)
         steps = ((last - tap) * depth + DEPTH - 1) // DEPTH
-        c = mine * unit
+        c = I4(mine)
         while c >= depth and tap < last:
-            c, tap = c - depth, tap + 1
-
-        into, start = 0, 0
+            c, tap = I4(c - depth), I4(tap + 1)
+        u, v, w = I4(0), I4(0), I4(0)
+        if tap < last:
+            u, v, w = I4(load1(taps, TAP * tap)), I4(load1(taps, TAP * tap + 1)), I4(load1(taps, TAP * tap + 2))
+        place, into, out = I4(line * DEPTH + mine), I4(0), I4(0)
         for count in range(early + steps):
             if count >= early:
                 cp_wait(late)
                 cuda.syncthreads()
             if count < steps:
                 there = tap < last
-                u, v, w = 0, 0, 0
-                if there:
-                    u, v, w = load1(taps, TAP * tap), load1(taps, TAP * tap + 1), load1(taps, TAP * tap + 2)
-                at, offset = into + line * DEPTH + mine * unit, (u * width + v) * depth + c
+                offset, at = I4((u * width + v) * depth + c), I4(into + place)
                 for i in range(own_rows):
-                    r, s = top[i] + u, side0[i] + v
-                    inside = there and r >= 0 and r < height and s >= 0 and s < width
-                    copy(memory, at + step * DEPTH * i, x, base[i] + offset, inside)
+                    r, s = I4(top[i] + u), I4(start[i] + v)
+                    inside = there and U4(r) < U4(height) and U4(s) < U4(width)
+                    copy(memory, I4(at + step * DEPTH * i), x, I4(base[i] + offset), inside)
+                offset, at = I4((w * channels + col0 + line) * depth + c), I4(into + behind + mine)
                 for i in range(own_columns):
                     n = line + step * i
-                    place = into + behind + (n ^ ((n >> 4) & 1)) * DEPTH + mine * unit
-                    copy(memory, place, packed, (w * channels + col0 + n) * depth + c, there and col0 + n < channels)
-                into += stage
+                    copy(memory, I4(at + (n ^ ((n >> 4) & 1)) * DEPTH), packed, I4(offset + step * i * depth), there and col0 + n < channels)
+                into = I4(into + stage)
                 if into == ring:
-                    into = 0
-                c += DEPTH
-                while c >= depth and tap < last:
-                    c, tap = c - depth, tap + 1
+                    into = I4(0)
+                c = I4(c + DEPTH)
+                if c >= depth and there:
+                    while c >= depth and tap < last:
+                        c, tap = I4(c - depth), I4(tap + 1)
+                    if tap < last:
+                        u, v, w = I4(load1(taps, TAP * tap)), I4(load1(taps, TAP * tap + 1)), I4(load1(taps, TAP * tap + 2))
             cp_commit()
             if count >= early:
-                at = start + ((warp // across) * wide_rows + (lane >> 2)) * DEPTH + ((lane & 3) << 2)
+                at = I4(out + (warp // across * high_rows + (lane >> 2)) * DEPTH + ((lane & 3) << 2))
                 for i in range(high):
-                    left(a, i, load4(memory, at + 16 * DEPTH * i), load4(memory, at + 16 * DEPTH * i + 8 * DEPTH))
-                n = (warp % across) * WIDE + column(lane)
+                    left(a, i, load4(memory, I4(at + 16 * DEPTH * i)), load4(memory, I4(at + 16 * DEPTH * i + 8 * DEPTH)))
+                n = column(lane)
                 turn = (n >> 4) & 1
-                at = start + behind + ((lane & 3) << 2)
-                for j in range(4):
-                    b = right_ready(load4(memory, at + ((n + j) ^ turn) * DEPTH))
+                at = I4(out + behind + warp % across * wide * DEPTH + ((lane & 3) << 2))
+                for j in range(broad):
+                    b = right_ready(load4(memory, I4(at + (((n + (j & 3)) ^ turn) + ((j >> 2) << 5)) * DEPTH)))
                     for i in range(high):
                         multiply(sums, a, i, j, b)
-                start += stage
-                if start == ring:
-                    start = 0
+                out = I4(out + stage)
+                if out == ring:
+                    out = I4(0)
         cp_wait(0)
         cuda.syncthreads()
         for i in range(thread, rows, threads):
             image, r, c = place_of(row0 + i, batch, out_height, out_width, first, second, leap, skip)
             pixels[own + i] = (image * out_height + first + r * leap) * out_width + second + c * skip if image >= 0 else -1
         cuda.syncthreads()
-        row, col, at = warp // across * wide_rows, col0 + warp % across * WIDE, warp * 16 * PITCH
-        row += own
+        row, col, at = own + warp // across * high_rows, col0 + warp % across * wide, warp * 16 * pitch
         # written out: in a loop that LLVM keeps, the sums would have to lie in memory
-        spread(memory, at, sums, 0, lane)
-        cuda.syncwarp()
-        finish(memory, at, pixels, row, col, lane, y, bias, scale, shift, residual, lo, hi, channels, fours)
-        cuda.syncwarp()
-        spread(memory, at, sums, 1, lane)
-        cuda.syncwarp()
-        finish(memory, at, pixels, row + 16, col, lane, y, bias, scale, shift, residual, lo, hi, channels, fours)
+        gather(memory, at, sums, 0, lane)
+        finish(memory, at, row, col, lane, pixels, y, bias, scale, shift, residual, lo, hi, channels, fours)
+        gather(memory, at, sums, 1, lane)
+        finish(memory, at, row + 16, col, lane, pixels, y, bias, scale, shift, residual, lo, hi, channels, fours)
         if high > 2:
-            cuda.syncwarp()
-            spread(memory, at, sums, 2, lane)
-            cuda.syncwarp()
-            finish(memory, at, pixels, row + 32, col, lane, y, bias, scale, shift, residual, lo, hi, channels, fours)
-            cuda.syncwarp()
-            spread(memory, at, sums, 3, lane)
-            cuda.syncwarp()
-            finish(memory, at, pixels, row + 48, col, lane, y, bias, scale, shift, residual, lo, hi, channels, fours)
+            gather(memory, at, sums, 2, lane)
+            finish(memory, at, row + 32, col, lane, pixels, y, bias, scale, shift, residual, lo, hi, channels, fours)
+            gather(memory, at, sums, 3, lane)
+            finish(memory, at, row + 48, col, lane, pixels, y, bias, scale, shift, residual, lo, hi, channels, fours)
 
     def blocks(x, packed, bias, scale, shift, residual, taps, phases, batch, most, source, target, *_):
         return *tile.blocks(most, target[2]), phases.size // PHASE

@@ -22,16 +22,23 @@ TOLERANCE = 2e-5  # of the largest value: sums are added in another order
 
 
 def check_twin(
-    layer: Layer, *shapes: tuple[int, ...], batch: int = 2, seed: int = 0, tolerance: float = TOLERANCE, driver: Driver | Simulated | None = None
+    layer: Layer,
+    *shapes: tuple[int, ...],
+    batch: int = 2,
+    seed: int = 0,
+    tolerance: float = TOLERANCE,
+    driver: Driver | Simulated | None = None,
+    precision: str = "float32",
 ) -> float:
     """Outputs, gradients and changed weights of the layer on a GPU (default: a simulated one) against the CPU, in training and at rest.
 
-    Two runs must give the same bits; simulated, the threads of the second one run in reverse order. Returns the largest error, in parts of
+    precision: as for Plan; the CPU rounds what the GPU rounds. Two runs must give the same bits; simulated, the threads of the second one run in reverse order. Returns the largest error, in parts of
     the largest value. Raises AssertionError with the values, DeviceError for a kernel that has no twin.
     """
     xs = [x.astype(np.float32) for x in draw_inputs(shapes, batch, np.random.default_rng([seed, 7]), layer.kinks)]
     graph, weights = graph_of(layer, *shapes), draw_weights(layer, shapes, np.random.default_rng([seed, 9]))
-    return max(_compare_plans(f"{layer} on {shapes}", graph, weights, xs, seed, training, tolerance, driver) for training in (False, True))
+    given = f"{layer} on {shapes}", graph, weights, xs, seed
+    return max(_compare_plans(*given, training, tolerance, driver, precision=precision) for training in (False, True))
 
 
 def check_model_twin(model: Any, batch: int = 2, seed: int = 0, tolerance: float = TOLERANCE, driver: Driver | Simulated | None = None) -> float:
@@ -67,8 +74,10 @@ def check_optimizer_twin(
     return _compare(str(optimizer), lambda d: _updated(optimizer, groups, chunk, steps, d), tolerance, driver)
 
 
-def _compare_plans(what: str, graph: Graph, weights: dict, xs: Sequence[np.ndarray], seed: int, training: bool, tolerance: float, driver: Any) -> float:
-    return _compare(f"{what}, training={training}", lambda d: _values(graph, weights, xs, seed, training, d), tolerance, driver)
+def _compare_plans(
+    what: str, graph: Graph, weights: dict, xs: Sequence[np.ndarray], seed: int, training: bool, tolerance: float, driver: Any, **options: Any
+) -> float:
+    return _compare(f"{what}, training={training}", lambda d: _values(graph, weights, xs, seed, training, d, **options), tolerance, driver)
 
 
 def _compare(what: str, values: Callable[[Any], dict[str, np.ndarray]], tolerance: float, driver: Driver | Simulated | None = None) -> float:
@@ -85,11 +94,11 @@ def _compare(what: str, values: Callable[[Any], dict[str, np.ndarray]], toleranc
     return worst
 
 
-def _values(graph: Graph, weights: dict, xs: Sequence[np.ndarray], seed: int, training: bool, driver: Any) -> dict[str, np.ndarray]:
+def _values(graph: Graph, weights: dict, xs: Sequence[np.ndarray], seed: int, training: bool, driver: Any, **options: Any) -> dict[str, np.ndarray]:
     weights = {path: array.astype(np.float32) for path, array in weights.items()}
     backend, generator = CUDA(driver) if driver else open_backend("cpu"), np.random.default_rng([seed, 11])
     trainable = frozenset(node.owner for node in graph.nodes) if training else frozenset()
-    plan = Plan(graph, len(xs[0]), weights, backend, training=training, trainable=trainable)
+    plan = Plan(graph, len(xs[0]), weights, backend, training=training, trainable=trainable, **options)
     seeds = [generator.standard_normal(plan.trace.seeds[0].shape)] if training else ()
     found = {"output": plan.run(xs, shares=seeds, clock=(seed, 5)).outputs[0]}
     found |= {f"gradient by {name}": plan.input_gradient(name) for name in plan.trace.input_gradients}

@@ -11,8 +11,7 @@ import pytest
 
 from numbacnn.backends.cuda import CUDA
 from numbacnn.backends.simulated import Simulated
-from numbacnn.convolutions import Convolution, Epilogue
-from numbacnn.convolutions import gpu_tensor
+from numbacnn.convolutions import Convolution, Epilogue, gpu_tensor
 from numbacnn.graph import Node
 from numbacnn.kernels.gpu_tensor import LARGE, MIDDLE, SMALL
 from numbacnn.kernels.rounding import KERNELS

@@ -138,11 +138,11 @@ def test_wide_loads_and_stores():
         (lambda x: ptx.store4(x, 1, 0, 0, 0, 0), "multiple of 16 bytes"),
         (lambda x: ptx.load4(x.reshape(2, 4), 0), "more than one axis"),
         (lambda x: ptx.load4(cuda.shared.array(8, F4), 0), "say alignment=16"),
-        (lambda x: ptx.cp_async16(x, 0, x, 4), "no shared memory"),
-        (lambda x: ptx.cp_async16(cuda.shared.array(8, F4, alignment=16), 2, x, 4), "destination: element 2"),
-        (lambda x: ptx.cp_async16(cuda.shared.array(8, F4, alignment=16), 4, x, 1), "source: element 1"),
+        (lambda x: ptx.cp_async16(x, 0, x, 4, 16), "no shared memory"),
+        (lambda x: ptx.cp_async16(cuda.shared.array(8, F4, alignment=16), 2, x, 4, 16), "destination: element 2"),
+        (lambda x: ptx.cp_async16(cuda.shared.array(8, F4, alignment=16), 4, x, 1, 16), "source: element 1"),
         (lambda x: ptx.cp_async16(cuda.shared.array(8, F4, alignment=16), 4, x, 0, 20), "20 bytes of 16"),
-        (lambda x: ptx.cp_async4(cuda.shared.array(8, F4), 4, x, 8), "source: elements 8"),
+        (lambda x: ptx.cp_async4(cuda.shared.array(8, F4), 4, x, 8, 4), "source: elements 8"),
     ],
 )
 def test_what_a_gpu_would_not_forgive_is_an_error(work, reason):
@@ -158,14 +158,14 @@ def test_copies_arrive_at_their_wait_and_borders_are_zero():
 
     def work():
         tile = cuda.shared.array(16, F4, alignment=16)
-        ptx.cp_async16(tile, 0, source, 4)
+        ptx.cp_async16(tile, 0, source, 4, 16)
         ptx.cp_async16(tile, 4, source, 8, 8)
         ptx.cp_commit()
         ptx.cp_async16(tile, 8, source, 10**9, 0)
-        ptx.cp_async4(tile, 12, source, 15)
+        ptx.cp_async4(tile, 12, source, 15, 4)
         ptx.cp_async4(tile, 13, source, -5, 0)
         ptx.cp_commit()
-        ptx.cp_async4(tile, 14, source, 1)  # never committed
+        ptx.cp_async4(tile, 14, source, 1, 4)  # never committed
         seen["at first"] = tile.copy()
         ptx.cp_wait(1)
         seen["older group"] = tile.copy()
@@ -184,7 +184,7 @@ def test_a_missing_wait_or_barrier_is_seen(backwards):
 
     def work(waits, barrier):
         tile, i = cuda.shared.array(128, F4, alignment=16), 4 * cuda.threadIdx.x
-        ptx.cp_async16(tile, i, source, i)
+        ptx.cp_async16(tile, i, source, i, 16)
         ptx.cp_commit()
         if waits:
             ptx.cp_wait(0)

@@ -1,4 +1,4 @@
-"""What the instructions' files share: code for LLVM, and how a Python function gets it."""
+"""What the instructions' files share: code for LLVM, and how a kernel gets it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,14 +6,18 @@ from typing import Any
 from llvmlite import ir
 from numba.core import types
 from numba.core.errors import TypingError
-from numba.extending import overload
 
 I32, I64, F32, VOID = ir.IntType(32), ir.IntType(64), ir.FloatType(), ir.VoidType()
 
 
-def compiles_to(function: Callable, code: Callable) -> None:
-    """Compiled for a GPU, a call of `function` is `code`, a function that numba-cuda can compile and that calls an intrinsic."""
-    overload(function, strict=False)(lambda *_: code)
+def compiles_to(intrinsic: Any) -> Callable:
+    """Decorator: where a kernel for a GPU calls this function, it gets the intrinsic's code (jit.py puts it there)."""
+
+    def mark(function: Callable) -> Callable:
+        function.numbacnn_intrinsic = intrinsic
+        return function
+
+    return mark
 
 
 def assembly(builder: Any, result: Any, args: list, text: str, constraints: str, effect: bool = True) -> Any:

@@ -76,15 +76,14 @@ def _note(destination: np.ndarray, i: int, source: np.ndarray, j: int, size: int
     if not 0 <= size <= 4 * count or size % 4:
         raise SimulationError(f"{what}: {size} bytes of {4 * count}")
     if size:
-        check_place(source, j, count if size == 4 * count else 1, f"{what}'s source")
-        if size < 4 * count:
-            check_place(source, j, size // 4, f"{what}'s source")
+        check_place(source, j, size // 4, f"{what}'s source", count)
     target = destination[i : i + count]
     target.view(np.uint8).fill(255)
     current().copies[-1].append((target, source[j : j + size // 4] if size else source[:0]))
 
 
-def cp_async16(destination: Any, i: int, source: Any, j: int, size: int = 16, _compiled: Any = _copy16) -> None:
+@compiles_to(_copy16)
+def cp_async16(destination: Any, i: int, source: Any, j: int, size: int) -> None:
     """Start destination[i : i + 4] = source[j : j + 4], both aligned to 16 bytes (cp.async.cg); behind the first `size` bytes come zeros.
 
     destination is shared, source global. With size=0 nothing is read, wherever j points.
@@ -92,26 +91,23 @@ def cp_async16(destination: Any, i: int, source: Any, j: int, size: int = 16, _c
     _note(destination, i, source, j, size, 4)
 
 
-def cp_async4(destination: Any, i: int, source: Any, j: int, size: int = 4, _compiled: Any = _copy4) -> None:
+@compiles_to(_copy4)
+def cp_async4(destination: Any, i: int, source: Any, j: int, size: int) -> None:
     """Start destination[i] = source[j], or 0 with size=0 (cp.async.ca)."""
     _note(destination, i, source, j, size, 1)
 
 
-def cp_commit(_compiled: Any = _commit) -> None:
+@compiles_to(_commit)
+def cp_commit() -> None:
     """The copies that this thread has started since the last time are a group (cp.async.commit_group)."""
     current().copies.append([])
 
 
-def cp_wait(count: int, _compiled: Any = _wait) -> None:
+@compiles_to(_wait)
+def cp_wait(count: int) -> None:
     """Wait until at most the `count` newest groups of this thread are under way (cp.async.wait_group); a constant."""
     copies = current().copies
     while len(copies) > count + 1:
         for target, source in copies.pop(0):
             target[: source.size] = source.view(target.dtype)  # bits are copied, whatever the types
             target[source.size :] = 0
-
-
-compiles_to(cp_async16, lambda destination, i, source, j, size=16: _copy16(destination, i, source, j, size))
-compiles_to(cp_async4, lambda destination, i, source, j, size=4: _copy4(destination, i, source, j, size))
-compiles_to(cp_commit, lambda: _commit())
-compiles_to(cp_wait, lambda count: _wait(count))

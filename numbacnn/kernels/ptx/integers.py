@@ -23,11 +23,9 @@ def _divide(context, a, b):
     return result(a, b), code
 
 
-def divide(a: Any, b: Any, _compiled: Any = _divide) -> tuple:
+@compiles_to(_divide)
+def divide(a: Any, b: Any) -> tuple:
     """(a // b, a % b) for 0 ≤ a < 2^32, 0 < b < 2^32."""
     if not (0 <= a < 1 << 32 and 0 < b < 1 << 32):
         raise SimulationError(f"divide({a}, {b}): it takes what fits 32 bits without a sign")
     return int(a) // int(b), int(a) % int(b)
-
-
-compiles_to(divide, lambda a, b: _divide(a, b))

@@ -13,13 +13,14 @@ from .assembly import I32, check_array, compiles_to, element
 ALIGNMENT = 16  # bytes that one instruction moves at most, and their alignment
 
 
-def check_place(array: np.ndarray, index: int, count: int, what: str) -> None:
-    """Raise SimulationError unless the `count` elements from `index` on are there and aligned to what is moved at once (PTX ISA, "Addresses as Operands")."""
+def check_place(array: np.ndarray, index: int, count: int, what: str, moved: int = 0) -> None:
+    """Raise SimulationError unless the `count` elements from `index` on are there and aligned to what is moved at once (PTX ISA, "Addresses as
+    Operands"): to the size of `moved` elements, if that is more than count."""
     if array.ndim != 1:
         raise SimulationError(f"{what}: an array of shape {array.shape} has more than one axis")
     if not 0 <= index <= array.size - count:
         raise SimulationError(f"{what}: elements {index} to {index + count - 1} of an array of {array.size}")
-    unit = min(count * array.itemsize, ALIGNMENT)
+    unit = min(max(count, moved) * array.itemsize, ALIGNMENT)
     if (array.__array_interface__["data"][0] + array.itemsize * int(index)) % unit:
         raise SimulationError(f"{what}: element {index} does not lie at a multiple of {unit} bytes (shared arrays: say alignment={ALIGNMENT})")
 
@@ -76,31 +77,29 @@ def _store4(context, array, index, a, b, c, d):
     return types.void(array, index, a, b, c, d), code
 
 
-def load1(array: Any, index: int, _compiled: Any = _load1) -> Any:
+@compiles_to(_load1)
+def load1(array: Any, index: int) -> Any:
     """array[index], without counting from the end."""
     check_place(array, index, 1, "load1")
     return int(array[index]) if array.dtype.kind == "i" else array[index]  # Numba counts on with 64 bits
 
 
-def store1(array: Any, index: int, value: Any, _compiled: Any = _store1) -> None:
+@compiles_to(_store1)
+def store1(array: Any, index: int, value: Any) -> None:
     """array[index] = value, without counting from the end."""
     check_place(array, index, 1, "store1")
     array[index] = value
 
 
-def load4(array: Any, index: int, _compiled: Any = _load4) -> tuple:
+@compiles_to(_load4)
+def load4(array: Any, index: int) -> tuple:
     """array[index : index + 4] in one instruction (ld.v4; two where an element has 8 bytes)."""
     check_place(array, index, 4, "load4")
     return array[index], array[index + 1], array[index + 2], array[index + 3]
 
 
-def store4(array: Any, index: int, a: Any, b: Any, c: Any, d: Any, _compiled: Any = _store4) -> None:
+@compiles_to(_store4)
+def store4(array: Any, index: int, a: Any, b: Any, c: Any, d: Any) -> None:
     """array[index : index + 4] = a, b, c, d in one instruction (st.v4)."""
     check_place(array, index, 4, "store4")
     array[index : index + 4] = a, b, c, d
-
-
-compiles_to(load1, lambda array, index: _load1(array, index))
-compiles_to(store1, lambda array, index, value: _store1(array, index, value))
-compiles_to(load4, lambda array, index: _load4(array, index))
-compiles_to(store4, lambda array, index, a, b, c, d: _store4(array, index, a, b, c, d))

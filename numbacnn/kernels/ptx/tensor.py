@@ -87,22 +87,26 @@ def _from_bits(context, x):
     return types.float32(types.uint32), code
 
 
-def bits(x: Any, _compiled: Any = _bits) -> Any:
+@compiles_to(_bits)
+def bits(x: Any) -> Any:
     """A float32's bits (no instruction)."""
     return F4(x).view(U4)
 
 
-def from_bits(x: Any, _compiled: Any = _from_bits) -> Any:
+@compiles_to(_from_bits)
+def from_bits(x: Any) -> Any:
     """The float32 with the bits of a uint32 (no instruction)."""
     return U4(x).view(F4)
 
 
-def to_tf32(x: Any, _compiled: Any = _to_tf32) -> Any:
+@compiles_to(_to_tf32)
+def to_tf32(x: Any) -> Any:
     """The bits of the nearest TensorFloat-32, ties away from zero (cvt.rna.tf32.f32); a GPU may leave anything in the lowest 13."""
     return rounding.to_tf32.py_func(F4(x).view(U4))
 
 
-def pack_bf16(low: Any, high: Any, _compiled: Any = _pack_bf16) -> Any:
+@compiles_to(_pack_bf16)
+def pack_bf16(low: Any, high: Any) -> Any:
     """The nearest bfloat16 numbers, ties to even, in the halves of a uint32 (cvt.rn.bf16x2.f32)."""
     low, high = (rounding.to_bf16.py_func(F4(x).view(U4)) for x in (low, high))
     return high | low >> U4(16)
@@ -133,19 +137,13 @@ def _from_bf16(bits: np.ndarray) -> np.ndarray:
     return (bits.view("<u2").astype(U4) << U4(16)).view(F4)
 
 
-def mma_tf32(a: tuple, b: tuple, c: tuple, _compiled: Any = _mma_tf32) -> tuple:
+@compiles_to(_mma_tf32)
+def mma_tf32(a: tuple, b: tuple, c: tuple) -> tuple:
     """c + A @ B of TensorFloat-32 numbers (mma.m16n8k8), 4, 2 and 4 values a lane as above; a and b are bits (to_tf32)."""
     return _emulate(a, b, c, _TF32, 8, _from_tf32)
 
 
-def mma_bf16(a: tuple, b: tuple, c: tuple, _compiled: Any = _mma_bf16) -> tuple:
+@compiles_to(_mma_bf16)
+def mma_bf16(a: tuple, b: tuple, c: tuple) -> tuple:
     """c + A @ B of bfloat16 numbers (mma.m16n8k16), 4, 2 and 4 values a lane as above; a and b are pairs (pack_bf16)."""
     return _emulate(a, b, c, _BF16, 16, _from_bf16)
-
-
-compiles_to(mma_tf32, lambda a, b, c: _mma_tf32(a, b, c))
-compiles_to(mma_bf16, lambda a, b, c: _mma_bf16(a, b, c))
-compiles_to(bits, lambda x: _bits(x))
-compiles_to(from_bits, lambda x: _from_bits(x))
-compiles_to(to_tf32, lambda x: _to_tf32(x))
-compiles_to(pack_bf16, lambda low, high: _pack_bf16(low, high))
