@@ -104,14 +104,14 @@ def find(model: Any, session: Session, x: Any, y: Any, start: float, end: float,
     data = as_data(x, y, batch_size=batch_size, shuffle=True, seed=seed)
     tried = start * (end / start) ** (np.arange(steps) / (steps - 1))
     weights, state = model.get_weights(), session.state()
-    kept = {name: getattr(session, name) for name in ("step", "updates", "waiting", "seed", "factor", "scale", "learning_rates")}
+    kept = {name: getattr(session, name) for name in ("step", "updates", "waiting", "seed", "factor", "momentum", "scale", "learning_rates")}
     head = session.learning_rates[0]
     ratios = [rate / head if head else 1.0 for rate in session.learning_rates]
     rates: list[float] = []
     losses: list[float] = []
     mean, best = 0.0, math.inf
     session.begin(seed, False)
-    session.factor = 1.0
+    session.factor, session.momentum = 1.0, None
     try:
         for i, (rate, batch) in enumerate(zip(tried.tolist(), _endless(data), strict=False), 1):
             session.learning_rates = [rate * ratio for ratio in ratios]
