@@ -10,7 +10,10 @@ SLOWER = 100.0  # the first group's rate is the head's divided by this, in the s
 
 
 class Phases(Callback):
-    """Freezes, unfreezes and sets learning rates at the beginning of each phase. Which one it is follows from the epoch, so that a run can be resumed."""
+    """Freezes, unfreezes and sets learning rates at the beginning of each phase. Which one it is follows from the epoch, so that a run can be resumed.
+
+    Files that are saved while the head learns alone say what holds afterwards: who goes on from one does not train the head only.
+    """
 
     def __init__(self, model: Any, freeze_epochs: int, epochs: int, lr: Any, domain: str, position: dict | None, moms: Any = None):
         if freeze_epochs < 0 or epochs < 0 or not freeze_epochs + epochs:
@@ -35,11 +38,23 @@ class Phases(Callback):
         inside = self.position and self.position["epoch"] == epoch and self.position["batch"]
         if epoch in (0, self.freeze_epochs) and not inside:
             model.session.clear()
+        self._all_learn()
         if phase:
-            model.unfreeze()
-            model.set_learning_rate(self.all, self.domain)
             return
+        model.afterwards = model.training_facts()
         model.freeze()
         for owner in model.layer_groups()[-1]:
             model.handles[owner].trainable = True
         model.set_learning_rate(self.head)
+
+    def _all_learn(self) -> None:
+        self.model.afterwards = None
+        self.model.unfreeze()
+        self.model.set_learning_rate(self.all, self.domain)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """What follows begins with all layers, also where there was no second phase."""
+        self._all_learn()
+
+    def on_train_error(self, error: BaseException) -> None:
+        self.model.afterwards = None
