@@ -84,7 +84,8 @@ class Transfer:
             if len(groups.symbols(self.graph, self._outputs)[source].shape) == 3:
                 return source
         found = groups.feature_map(self.graph)
-        if found is None:
+        below = groups.upto(self.graph, found) if found else ()
+        if not any(self.handles[node.owner].specs for node in self.graph.nodes if node.name in below):  # nothing that has learned would be left
             raise ConfigError(
                 f"model {self.name or ''}: no layer is found where a feature map becomes a vector and all goes on from there "
                 "(a global pooling, or Flatten): make the head yourself, base = model.cut('layer'), then layers on base.output"
@@ -181,8 +182,8 @@ class Transfer:
         `lr` holds for the second part as it is, its last rate for the first. None: the optimizer's rate. Each part begins with an
         empty optimizer state.
 
-        moms: as fit_one_cycle's, for each part. domain: as compile's. options: fit's. With initial_epoch (and position) it goes on where it was interrupted, in the part that
-        the epoch belongs to: epochs are counted through.
+        moms: as fit_one_cycle's, for each part. domain: as compile's. options: fit's. With
+        initial_epoch (and position) it goes on where it was interrupted, in the part that the epoch belongs to: epochs are counted through.
         """
         phases = Phases(self, freeze_epochs, epochs, lr, domain, position, moms)
         return self.fit(
