@@ -47,7 +47,7 @@ SHOWN = 5  # skipped files that are named
     "--freeze-epochs",
     type=click.IntRange(min=0),
     show_default="2",
-    help="Where there is a new head (ImageNet weights, a model file for other classes): epochs in which it learns alone, first.",
+    help="With ImageNet weights, or a model file for other classes: epochs of the new head alone, first.",
 )
 @click.option("--epochs", type=click.IntRange(min=0), default=10, help="How often every picture is seen, by all layers.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Pictures in a training step.")

@@ -1,6 +1,5 @@
 """A model file as the beginning of a run of `numbacnn fit`: it goes on with the classes that it knows, or gets a new head for others."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numbacnn.errors import ConfigError
