@@ -7,7 +7,7 @@ from typing import Any
 
 from . import registry
 from .data.preprocess import Preprocess
-from .errors import ConfigError, DataError, FileError, NumbacnnError
+from .errors import DataError, FileError, NumbacnnError
 from .fields import build as build_fields
 from .functional import Handle, Symbol, recall
 from .graph import Shape
@@ -71,7 +71,7 @@ def restore(file: "native.ModelFile") -> Model:
     if file.compiled:
         try:
             model.compile(**_compile_arguments(file.compiled))
-        except ConfigError as error:
+        except (NumbacnnError, KeyError, TypeError, AttributeError) as error:
             if file.unknown is None:
                 raise
             file = replace(file, unknown=str(error))

@@ -39,14 +39,15 @@ def read(stored: Any, config: dict[str, Any], training: Any, version: str | None
     """
     keras = major(version)
     stored = {} if stored is None else stored
-    classes, preprocess, task, extra = (stored.get(k) for k in ("classes", "preprocess", "task", "extra")) if isinstance(stored, dict) else (0, 0, 0, 0)
+    known = ("classes", "preprocess", "task", "extra", "compiled")
+    classes, preprocess, task, extra, own = (stored.get(k) for k in known) if isinstance(stored, dict) else (0, 0, 0, 0, 0)
     right = classes is None or (isinstance(classes, list) and all(isinstance(c, str) for c in classes))
-    right = right and all(v is None or isinstance(v, dict) for v in (preprocess, extra)) and (task is None or task in TASKS)
+    right = right and all(v is None or isinstance(v, dict) for v in (preprocess, extra, own)) and (task is None or task in TASKS)
     if not right:
         raise fail("what numbacnn noted in the file (classes, preprocessing) has other types: the file is damaged")
     inner = config.get("config")
     name = inner.get("name") if isinstance(inner, dict) else None
-    compiled, unknown = read_training(training, _outputs(inner, graph), graph, keras)
+    compiled, unknown = (own, "") if own else read_training(training, _outputs(inner, graph), graph, keras)
     return {
         "compiled": compiled,
         "unknown": unknown,
@@ -69,7 +70,8 @@ def _outputs(inner: Any, graph: Graph) -> list[str]:
 def written(model: ModelFile) -> dict[str, Any]:
     """{"numbacnn": what Keras has no place for}, or {} where there is nothing; Keras does not look at it."""
     extra = {name: value for name, value in model.extra.items() if name != LAYOUT}
-    kept = {"preprocess": model.preprocess, "classes": model.classes, "task": model.task, "extra": extra or None}
+    compiled = None if model.compiled is None else model.compiled | {"groups": []}  # layers may be called otherwise there
+    kept = {"compiled": compiled, "preprocess": model.preprocess, "classes": model.classes, "task": model.task, "extra": extra or None}
     kept = {name: value for name, value in kept.items() if value is not None}
     return {"numbacnn": kept} if kept else {}
 

@@ -121,6 +121,28 @@ def test_what_is_known_is_compiled(tmp_path, ending, made, config, optimizer, lo
     again.train_on_batch(x, y)
 
 
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_our_own_note_counts_in_files_that_we_wrote(tmp_path, ending):
+    made = model("linear")
+    made.compile(nn.SGD(0.1), nn.CrossEntropy(label_smoothing=0.2), metrics=["top_k"], lr=[0.1, 0.2] if len(made.layer_groups()) > 1 else 0.2)
+    path = written(tmp_path / f"x{ending}", made, {"loss": "kl_divergence"})
+    session = nn.load(path).session
+    assert (session.optimizer.learning_rate, session.losses, session.measured()) == (0.2, [nn.CrossEntropy(label_smoothing=0.2)], ["top_5"])
+
+
+def test_a_damaged_note_is_no_more_than_a_warning(tmp_path):
+    made = model()
+    made.compile("sgd", "cross_entropy")
+    path = written(tmp_path / "x.keras", made, None)
+    with zipfile.ZipFile(path) as old:
+        parts = {name: old.read(name).replace(b'"optimizer": {"name"', b'"optimizer": {"nome"') for name in old.namelist()}
+    with zipfile.ZipFile(path, "w") as new:
+        for name, content in parts.items():
+            new.writestr(name, content)
+    with pytest.warns(UserWarning, match="not compiled"):
+        nn.load(path)
+
+
 def test_what_keras_does_with_binary_decisions(tmp_path):
     config = {"loss": "binary_crossentropy", "metrics": [{"class_name": "Recall", "config": {"thresholds": 0.3}}]}
     (metric,) = nn.load(written(tmp_path / "x.h5", model("sigmoid"), config)).session.metrics[0]
