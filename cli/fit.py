@@ -62,7 +62,7 @@ SHOWN = 5  # skipped files that are named
     "--domain",
     type=OneOf("domain", AUTO, "near", "far"),
     default=AUTO,
-    help="Where there is a new head. far, for pictures unlike photographs (medical, telescopes, drawings): early layers learn faster. auto: far on a white ground.",
+    help="With a new head. far, for pictures unlike photographs (medical, telescopes, drawings): early layers learn faster. auto: far on a white ground.",
 )
 @click.option("--loss", type=Registered(registry.losses), default="cross_entropy", help="What training makes small (with --labels: binary_cross_entropy).")
 @click.option("--augment", type=Registered(registry.augmentations), default="light", help="Random changes to pictures: none, light, full or a plugin's.")
