@@ -11,7 +11,9 @@ def test_widths_are_multiples_of_8(value, expected):
     assert divisible(value) == expected and divisible(value) >= 0.9 * value
 
 
-@pytest.mark.parametrize(("shape", "kernel", "expected"), [((8, 7, 1), 3, ((0, 1), (1, 1))), ((7, 8, 1), 5, ((2, 2), (1, 2))), ((None, 8, 1), 3, ((0, 1), (0, 1)))])
+@pytest.mark.parametrize(
+    ("shape", "kernel", "expected"), [((8, 7, 1), 3, ((0, 1), (1, 1))), ((7, 8, 1), 5, ((2, 2), (1, 2))), ((None, 8, 1), 3, ((0, 1), (0, 1)))]
+)
 def test_borders_depend_on_even_and_odd(shape, kernel, expected):
     assert correct_pad(nn.Input(shape), kernel) == expected
 
