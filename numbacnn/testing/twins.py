@@ -32,7 +32,9 @@ def check_twin(
 ) -> float:
     """Outputs, gradients and changed weights of the layer on a GPU (default: a simulated one) against the CPU, in training and at rest.
 
-    precision: as for Plan; the CPU rounds what the GPU rounds. Two runs must give the same bits; simulated, the threads of the second one run in reverse order. Returns the largest error, in parts of
+    precision: as for Plan; the CPU rounds what the GPU rounds.
+
+    Two runs must give the same bits; simulated, the threads of the second one run in reverse order. Returns the largest error, in parts of
     the largest value. Raises AssertionError with the values, DeviceError for a kernel that has no twin.
     """
     xs = [x.astype(np.float32) for x in draw_inputs(shapes, batch, np.random.default_rng([seed, 7]), layer.kinks)]
