@@ -103,7 +103,7 @@ def others(backend: CUDA, options: dict) -> None:
         arrays = {path: array.astype(options["dtype"]) for path, array in model.network.weights().items()}
         for training in (False, True):
             given = {"training": True, "trainable": model.network.trainable(), "losses": [registry.losses["cross_entropy"]()]} if training else {}
-            Plan(model.graph, 16, arrays, backend, **given, **options)
+            Plan(model.graph, 16, arrays, backend, shapes=dict.fromkeys(model.graph.inputs, shape), **given, **options)
 
 
 def compile_one(job: tuple) -> list[dict] | str:
