@@ -38,6 +38,7 @@ BASELINE = ROOT / "tools" / "ptx_baseline.json"
 ARCHITECTURES = ("75", "80", "89", "90", "90a", "120")
 PRECISIONS = {"float64": np.float64, "float32": np.float32, "tf32": np.float32, "bf16": np.float32}
 NETWORKS = (("resnet18", (64, 64, 3)), ("mobilenet_v2", (64, 64, 3)), ("small", (32, 32, 3)))
+WIDE = (128, 64)  # filters of convolutions that fill a GPU, and so get the largest tiles
 SLACK = 8  # registers by which another version of the compiler may differ
 
 
@@ -96,6 +97,10 @@ def others(backend: CUDA, options: dict) -> None:
                     graph, 2, own, backend, training=True, trainable=frozenset({"layer"}), losses=[loss], optimizer=optimizer, flat=flat, gathering=gathering,
                     **options,
                 )  # fmt: skip
+    for filters in WIDE:
+        convolution = registry.layers["Conv2D"](filters, 3, padding="same")
+        own = {f"layer/{n}": np.zeros(s.shape, options["dtype"]) for n, s in convolution.weights((32, 32, 64)).items()}
+        Plan(graph_of(convolution, (32, 32, 64)), 64, own, backend, training=True, trainable=frozenset({"layer"}), **options)
     import numbacnn as nn
 
     for name, shape in NETWORKS:

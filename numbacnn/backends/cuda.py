@@ -44,6 +44,11 @@ class CUDA:
         self.homes: dict[int, tuple[np.ndarray, Memory]] = {}  # by the address of host arrays that have a copy there
         self.changed: set[int] = set()  # of those, which the GPU has written since
 
+    @property
+    def capability(self) -> int:
+        """Compute capability, such as 80 for 8.0."""
+        return int(self.driver.capability)
+
     # ---- memory
 
     def allocate(self, nbytes: int) -> Memory:

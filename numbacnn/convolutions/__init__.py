@@ -1,7 +1,7 @@
 """Ways to compute a 2-D convolution, one a file: for each, when it can, and the launches that it notes.
 
 A candidate has a `name`, a `device` ("cpu" where it says none), `rounds` where it rounds factors to the problem's precision itself,
-`supports(problem) -> reason why not, or None`, and
+`least` where it needs a GPU of that compute capability, `supports(problem) -> reason why not, or None`, and
   of PRODUCTS (the forward pass, and the gradient by the input, which is a transposed problem):
       note(step, problem, x, kernel, epilogue, y) -> buffer of y's moments where the epilogue wants them
   of WEIGHTS (the gradient by kernel and bias):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.gpu_tensor import DEPTH, LARGE, MIDDLE, SMALL, Tile
+from ..kernels.gpu_tensor import DEPTH, LARGE, LEAST, MIDDLE, SMALL, Tile
 from ..kernels.gpu_tensor_product import pack, product
 from ..kernels.gpu_tensor_weights import add_parts, weight_gradient
 from ..kernels.rounding import KERNELS
@@ -62,7 +62,7 @@ def _tile(rows: int, columns: int, times: int, unit: int) -> Tile:
 class Tensor:
     """Forward pass and gradient by the input."""
 
-    name, device, rounds = "tensor cores", "cuda", True
+    name, device, rounds, least = "tensor cores", "cuda", True, LEAST
 
     def supports(self, problem: Convolution) -> str | None:
         if reason := _refuses(problem):
@@ -90,7 +90,7 @@ class Tensor:
 class TensorWeights:
     """Gradient by the kernel."""
 
-    name, device, rounds = "tensor cores", "cuda", True
+    name, device, rounds, least = "tensor cores", "cuda", True, LEAST
 
     def supports(self, problem: Convolution) -> str | None:
         return _refuses(problem)

@@ -54,6 +54,7 @@ def product(precision: str, tile: Tile, unit: int) -> Kernel:
     bits_of_side = side.bit_length() - 1
     step = threads // side  # rows that they copy at once
     own_rows, own_columns = rows // step, columns // step
+    even = step % 32 == 0
     stage, behind = (rows + columns) * DEPTH, rows * DEPTH
     ring, early, late = STAGES * stage, STAGES - 1, STAGES - 2
     wide, high_rows = 8 * broad, 16 * high
@@ -137,6 +138,7 @@ def product(precision: str, tile: Tile, unit: int) -> Kernel:
         u, v, w = I4(0), I4(0), I4(0)
         if tap < last:
             u, v, w = I4(load1(taps, TAP * tap)), I4(load1(taps, TAP * tap + 1)), I4(load1(taps, TAP * tap + 2))
+        turned_line, room = I4(line ^ ((line >> 4) & 1)), I4(channels - col0)
         place, into, out = I4(line * DEPTH + mine), I4(0), I4(0)
         for count in range(early + steps):
             if count >= early:
@@ -149,10 +151,12 @@ def product(precision: str, tile: Tile, unit: int) -> Kernel:
                     r, s = I4(top[i] + u), I4(start[i] + v)
                     inside = there and U4(r) < U4(height) and U4(s) < U4(width)
                     copy(memory, I4(at + step * DEPTH * i), x, I4(base[i] + offset), inside)
+                # every other 16 columns of weights stand with their neighbour's place, so that the two that a lane's g takes lie in other banks
                 offset, at = I4((w * channels + col0 + line) * depth + c), I4(into + behind + mine)
                 for i in range(own_columns):
-                    n = line + step * i
-                    copy(memory, I4(at + (n ^ ((n >> 4) & 1)) * DEPTH), packed, I4(offset + step * i * depth), there and col0 + n < channels)
+                    n = I4(line + step * i)
+                    turned = step * i + turned_line if even else n ^ ((n >> 4) & 1)
+                    copy(memory, I4(at + turned * DEPTH), packed, I4(offset + step * i * depth), there and n < room)
                 into = I4(into + stage)
                 if into == ring:
                     into = I4(0)
@@ -166,14 +170,18 @@ def product(precision: str, tile: Tile, unit: int) -> Kernel:
             if count >= early:
                 at = I4(out + (warp // across * high_rows + (lane >> 2)) * DEPTH + ((lane & 3) << 2))
                 for i in range(high):
-                    left(a, i, load4(memory, I4(at + 16 * DEPTH * i)), load4(memory, I4(at + 16 * DEPTH * i + 8 * DEPTH)))
-                n = column(lane)
+                    left(a, i, load4(memory, at + 16 * DEPTH * i), load4(memory, at + 16 * DEPTH * i + 8 * DEPTH))
+                n = warp % across * wide + column(lane)
                 turn = (n >> 4) & 1
-                at = I4(out + behind + warp % across * wide * DEPTH + ((lane & 3) << 2))
-                for j in range(broad):
-                    b = right_ready(load4(memory, I4(at + (((n + (j & 3)) ^ turn) + ((j >> 2) << 5)) * DEPTH)))
+                at = I4(out + behind + (n + turn) * DEPTH + ((lane & 3) << 2))  # even columns; odd ones stand one further, or one before
+                odd = I4(at + (1 - 2 * turn) * DEPTH)
+                for j in range(0, broad, 2):
+                    b = right_ready(load4(memory, at + ((j & 3) + ((j >> 2) << 5)) * DEPTH))
                     for i in range(high):
                         multiply(sums, a, i, j, b)
+                    b = right_ready(load4(memory, odd + ((j & 3) + ((j >> 2) << 5)) * DEPTH))
+                    for i in range(high):
+                        multiply(sums, a, i, j + 1, b)
                 out = I4(out + stage)
                 if out == ring:
                     out = I4(0)

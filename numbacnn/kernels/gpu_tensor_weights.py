@@ -140,14 +140,14 @@ def weight_gradient(precision: str, tile: Tile, unit: int) -> Kernel:
             if count >= early:
                 at = I4(out + t * pitch_a + warp // across * high_rows + 4 * g)
                 for i in range(pairs):  # two mma results a time
-                    p, q = load4(memory, I4(at + 32 * i)), load4(memory, I4(at + 4 * pitch_a + 32 * i))
-                    r, s = load4(memory, I4(at + 8 * pitch_a + 32 * i)), load4(memory, I4(at + 12 * pitch_a + 32 * i))
+                    p, q = load4(memory, at + 32 * i), load4(memory, at + 4 * pitch_a + 32 * i)
+                    r, s = load4(memory, at + 8 * pitch_a + 32 * i), load4(memory, at + 12 * pitch_a + 32 * i)
                     left(a, 2 * i, (p[0], q[0], r[0], s[0]), (p[1], q[1], r[1], s[1]))
                     left(a, 2 * i + 1, (p[2], q[2], r[2], s[2]), (p[3], q[3], r[3], s[3]))
                 at = I4(out + behind + t * pitch_b + warp % across * wide + column(lane))
                 for k in range(groups):
-                    p, q = load4(memory, I4(at + 32 * k)), load4(memory, I4(at + 4 * pitch_b + 32 * k))
-                    r, s = load4(memory, I4(at + 8 * pitch_b + 32 * k)), load4(memory, I4(at + 12 * pitch_b + 32 * k))
+                    p, q = load4(memory, at + 32 * k), load4(memory, at + 4 * pitch_b + 32 * k)
+                    r, s = load4(memory, at + 8 * pitch_b + 32 * k), load4(memory, at + 12 * pitch_b + 32 * k)
                     b = right((p[0], q[0], r[0], s[0]))
                     for i in range(high):
                         multiply(sums, a, i, 4 * k, b)

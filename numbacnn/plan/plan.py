@@ -94,7 +94,7 @@ class Plan:
         self.graph, self.shapes = graph, shapes
         self.units = fold(graph, shapes, self.still.passive, frozenset((*graph.outputs, *keep)), folding)
 
-        recorder = Recorder(batch, dtype, backend.workspaces, preferred, winograd, backend.name, precision)
+        recorder = Recorder(batch, dtype, backend.workspaces, preferred, winograd, backend.name, precision, getattr(backend, "capability", None))
         whole = Buffer((layout.size,), dtype, "weights", "persistent") if layout else None
         self.weights = {path: Buffer(spec.shape, dtype, path, "persistent") for path, spec in specs.items()}
         for segment in layout.segments if layout else ():

@@ -38,7 +38,8 @@ class Recorder:
     """Notes launches, and checks the one rule: every buffer is written by exactly one launch.
 
     preferred: {key of a problem: name of the algorithm} that go before the order of the candidates; winograd: whether those count.
-    device: only candidates for it count. precision: as for Convolution.
+    device: only candidates for it count. precision: as for Convolution. capability: compute capability of the GPU, such as 80; candidates
+    that need a higher one (their `least`) are refused.
     """
 
     def __init__(
@@ -50,7 +51,9 @@ class Recorder:
         winograd: bool = True,
         device: str = "cpu",
         precision: str = "float32",
+        capability: int | None = None,
     ):
+        self.capability = capability
         self.batch, self.dtype, self.threads, self.device, self.precision = batch, np.dtype(dtype).type, threads, device, precision
         self.preferred, self.winograd = preferred or {}, winograd
         self.phase = "forward"  # of what is noted now
@@ -60,6 +63,13 @@ class Recorder:
         self.clock = Buffer((2,), np.uint64, "clock", "persistent")
         self._written: dict[tuple[Buffer, int], str] = {}
         self._constants: dict[tuple, Buffer] = {}
+
+    def lacks(self, candidate: Any) -> str | None:
+        """Why the GPU is too old for a candidate."""
+        least = getattr(candidate, "least", 0)
+        if self.capability is None or self.capability >= least:
+            return None
+        return f"it needs compute capability {least / 10}, and this GPU has {self.capability / 10}"
 
     def run(self, node: str, kernel: Kernel, args: tuple, out: Any) -> Buffer:
         out = out if isinstance(out, tuple) else (out,)
@@ -177,7 +187,7 @@ class Step:
             if getattr(candidate, "device", "cpu") != recorder.device:
                 continue
             off = getattr(candidate, "winograd", False) and not recorder.winograd
-            reason = "winograd=False" if off else candidate.supports(problem)
+            reason = "winograd=False" if off else recorder.lacks(candidate) or candidate.supports(problem)
             if reason is None:
                 able.append(candidate)
             else:

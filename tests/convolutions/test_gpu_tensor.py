@@ -11,7 +11,7 @@ import pytest
 
 from numbacnn.backends.cuda import CUDA
 from numbacnn.backends.simulated import Simulated
-from numbacnn.convolutions import Convolution, Epilogue, gpu_tensor
+from numbacnn.convolutions import PRODUCTS, WEIGHTS, Convolution, Epilogue, gpu_tensor
 from numbacnn.graph import Node
 from numbacnn.kernels.gpu_tensor import LARGE, MIDDLE, SMALL
 from numbacnn.kernels.rounding import KERNELS
@@ -187,3 +187,13 @@ def test_tiles_fit_the_matrix():
 )
 def test_what_is_refused(problem, reason):
     assert reason in gpu_tensor.Tensor().supports(problem)
+
+
+def test_a_gpu_without_these_instructions_takes_another_way():
+    problem = Convolution(1, (4, 4, 4), (4, 4, 4), (1, 1), precision="bf16")
+    for capability, name in ((75, "tiles"), (80, "tensor cores")):
+        recorder = Recorder(1, F4, 1, device="cuda", precision="bf16", capability=capability)
+        step = Step(recorder, Node("c", None), [], (), None, None, ())
+        assert step.choose("product", PRODUCTS, problem).name == step.choose("weights", WEIGHTS, problem).name == name
+        why = {"tensor cores": "it needs compute capability 8.0, and this GPU has 7.5"} if capability == 75 else {}
+        assert [choice.refused.get("tensor cores") for choice in recorder.choices] == [why.get("tensor cores")] * 2
