@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import registry
-from ..augmentations.base import Augmentation, rows
+from ..augmentations.base import Augmentation, augmentation, rows
 from ..backends.derived import Derived
 from ..errors import ConfigError, DataError
 from ..kernels.augment import augment as augment_kernel
@@ -103,7 +102,7 @@ class Dataset:
 
     def epoch(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The batches of one epoch. The same number gives the same batches, bit for bit."""
-        return ((np.asarray(x), y) for _, (x, y) in self._indexed(number))
+        return (batch for _, batch in self.indexed(number))
 
     def derived(self, number: int) -> Iterator[tuple[Derived, np.ndarray]]:
         """The same batches for a plan, which makes x itself from the decoded images."""
@@ -227,17 +226,8 @@ class Dataset:
         pixels = decode(self._paths[index], self.preprocess)
         if self._pixels is None:
             return pixels
-        self._pixels[index] = pixels
-        self._decoded[index] = True
+        self._pixels[index], self._decoded[index] = pixels, True
         return None
-
-
-def augmentation(spec: "str | Augmentation | None") -> Augmentation:
-    """The augmentation behind a registered name (a plugin's, too), or the object itself; None means none."""
-    found = registry.augmentations[spec or "none"]() if spec is None or isinstance(spec, str) else spec
-    if not isinstance(found, Augmentation):
-        raise ConfigError(f"augment={spec!r} must be one of {', '.join(registry.augmentations)}, or an Augmentation")
-    return found
 
 
 def image_folder(
