@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..jit import compiled, cuda, kernel, prange
-from ..kernels.gpu import LANES, LINE, PARTS, SLOTS, divided, in_channels
+from ..kernels.gpu import LANES, LINE, PARTS, SLOTS, by_channels, divided, in_channels
 from .global_pooling2d import CHANNELS, GlobalPooling2D
 
 
@@ -31,7 +31,7 @@ def global_average(x, y):
         _mean(x[n], first, min(first + CHANNELS, channels), y[n])
 
 
-@global_average.cuda(threads=(LANES, PARTS), blocks=lambda x, y: y.shape[0] * -(-y.shape[1] // LANES))
+@global_average.cuda(threads=(LANES, PARTS), blocks=lambda x, y: by_channels(x))
 def _global_average(x, y):
     """PARTS threads share a channel's pixels; their sums are added in order."""
     rows, channels = x.shape[1], x.shape[2]
