@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from .. import registry
 from ..errors import ConfigError
 from ..kernels.augment import ROW
 
@@ -63,6 +64,14 @@ class Augmentation:
             contrast=1 + self.contrast * spread[:, 6],
             saturation=1 + self.saturation * spread[:, 7],
         )
+
+
+def augmentation(spec: "str | Augmentation | None") -> Augmentation:
+    """The augmentation behind a registered name (a plugin's, too), or the object itself; None means none."""
+    found = registry.augmentations[spec or "none"]() if spec is None or isinstance(spec, str) else spec
+    if not isinstance(found, Augmentation):
+        raise ConfigError(f"augment={spec!r} must be one of {', '.join(registry.augmentations)}, or an Augmentation")
+    return found
 
 
 def compose(zoom, shift_x, shift_y, flip, rotation, brightness, contrast, saturation) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 from .. import jit, launch
 from ..errors import ConfigError
 from .compilers import compile_ahead
+from .derived import Derived
 
 _one_at_a_time = threading.RLock()  # workqueue aborts the process when two Python threads launch at once
 
@@ -60,7 +61,10 @@ class CPU:
     pull = push = release = lambda self: None  # weights have one place only
 
     def upload(self, array: np.ndarray, values: Any) -> None:
-        np.copyto(array, values)
+        if isinstance(values, Derived):
+            values.into(array)
+        else:
+            np.copyto(array, values)
 
     def download(self, array: np.ndarray) -> np.ndarray:
         """A copy that is the caller's own."""

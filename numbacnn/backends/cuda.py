@@ -12,6 +12,7 @@ import numpy as np
 
 from ..jit import Kernel
 from ..twin import gpu_type
+from .derived import Derived, DerivedWay, way_key
 from .device_array import DeviceArray, Memory, Pinned, parameters
 
 PLAIN = 2  # replays that are launched one by one, before they are worth a graph
@@ -123,9 +124,9 @@ class CUDA:
         """Values for the launches that come next; those that were launched before still see what was there."""
         self.driver.enter()
         if array.nbytes:
-            key = array.offset, array.nbytes
+            key = way_key(array, values)
             if key not in array.memory.ways:
-                array.memory.ways[key] = _Way(self.driver, array.nbytes)
+                array.memory.ways[key] = DerivedWay(self, array, values) if isinstance(values, Derived) else _Way(self.driver, array.nbytes)
             with self.driver.lock:
                 array.memory.ways[key](array, values)
 

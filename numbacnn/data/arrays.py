@@ -122,6 +122,11 @@ def as_data(x: Any, y: Any = None, sample_weight: Any = None, *, batch_size: int
     return IterableData(x, steps)
 
 
+def for_plans(data: Any, number: int) -> Iterator[Batch]:
+    """An epoch's batches for a plan, which may make x itself (backends/derived.py) where the data knows how."""
+    return data.derived(number) if hasattr(data, "derived") else data.epoch(number)
+
+
 def are_arrays(x: Any) -> bool:
     """Whether x is data itself (an array, a list of numbers, several inputs in a list, tuple or dict), rather than an iterable of batches."""
     if isinstance(x, dict) or _is_array(x):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import registry
-from ..augmentations.base import Augmentation, rows
+from ..augmentations.base import Augmentation, augmentation, rows
+from ..backends.derived import Derived
 from ..errors import ConfigError, DataError
 from ..kernels.augment import augment as augment_kernel
 from ..kernels.augment import convert, draw
@@ -104,8 +104,15 @@ class Dataset:
         """The batches of one epoch. The same number gives the same batches, bit for bit."""
         return (batch for _, batch in self.indexed(number))
 
+    def derived(self, number: int) -> Iterator[tuple[Derived, np.ndarray]]:
+        """The same batches for a plan, which makes x itself from the decoded images."""
+        return (batch for _, batch in self._indexed(number))
+
     def indexed(self, number: int) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]]:
         """(samples, batch) of one epoch: which of all files the images of each batch are, and `epoch`'s batch."""
+        return ((samples, (np.asarray(x), y)) for samples, (x, y) in self._indexed(number))
+
+    def _indexed(self, number: int) -> Iterator[tuple[np.ndarray, tuple[Derived, np.ndarray]]]:
         clock = np.array([self.seed, number]).astype(np.uint64)
         count = 0
         for indices, pixels in self._batches(self._order(clock)):
@@ -167,19 +174,17 @@ class Dataset:
         draw(everything, clock, SHUFFLE, keys)
         return np.argsort(keys[:, 0], kind="stable")
 
-    def _input(self, indices: np.ndarray, pixels: np.ndarray | None, clock: np.ndarray) -> np.ndarray:
-        """The network's input from decoded images: `pixels`, or those kept where it is None."""
+    def _input(self, indices: np.ndarray, pixels: np.ndarray | None, clock: np.ndarray) -> Derived:
+        """The network's input, to be made from decoded images: `pixels`, or those kept where it is None."""
         preprocess = self.preprocess
         images, places = (self._pixels, indices) if pixels is None else (pixels, np.arange(len(indices)))
-        x = np.empty((len(indices), *preprocess.shape), np.float32)
         if self.augment.plain:
-            convert(images, places, preprocess.table, preprocess.source, x)
-            return x
+            return Derived(convert, images, places, (preprocess.table, preprocess.source), preprocess.shape)
         uniforms = np.empty((len(indices), self.augment.numbers))
         draw(indices, clock, AUGMENT, uniforms)
         scale, shift = preprocess.scale / np.array(preprocess.std), -np.array(preprocess.mean) / preprocess.std
-        augment_kernel(images, places, rows(self.augment, uniforms), preprocess.source, scale.astype(np.float32), shift.astype(np.float32), x)
-        return x
+        facts = (rows(self.augment, uniforms), preprocess.source, scale.astype(np.float32), shift.astype(np.float32))
+        return Derived(augment_kernel, images, places, facts, preprocess.shape)
 
     def _batches(self, order: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """(indices, their pixels or None where those are kept). Unreadable images are left out and the next ones move up, so that
@@ -221,17 +226,8 @@ class Dataset:
         pixels = decode(self._paths[index], self.preprocess)
         if self._pixels is None:
             return pixels
-        self._pixels[index] = pixels
-        self._decoded[index] = True
+        self._pixels[index], self._decoded[index] = pixels, True
         return None
-
-
-def augmentation(spec: "str | Augmentation | None") -> Augmentation:
-    """The augmentation behind a registered name (a plugin's, too), or the object itself; None means none."""
-    found = registry.augmentations[spec or "none"]() if spec is None or isinstance(spec, str) else spec
-    if not isinstance(found, Augmentation):
-        raise ConfigError(f"augment={spec!r} must be one of {', '.join(registry.augmentations)}, or an Augmentation")
-    return found
 
 
 def image_folder(

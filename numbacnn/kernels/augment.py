@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from ..jit import compiled, kernel, prange
+from ..jit import compiled, cuda, kernel, prange
+from ..twin import MOST_BLOCKS
+from .gpu import LINE, by_rows, divided, in_row, parted
 from .random import uniform
 
 f4, index = np.float32, np.uintp
@@ -22,6 +24,14 @@ def convert(images, indices, table, source, y):
                 y[n, h, w, c] = table[c, image[h, w, source[c]]]
 
 
+@convert.cuda(threads=LINE, blocks=by_rows)
+def _convert(images, indices, table, source, y):
+    n, h, e = in_row(y)
+    if e < y.shape[2] * y.shape[3]:
+        w, c = divided(e, y.shape[3])
+        y[n, h, w, c] = table[c, images[indices[n], h, w, source[c]]]
+
+
 @kernel
 def augment(images, indices, rows, source, scale, shift, y):
     """Image indices[n] seen through the map and the colors of rows[n], times scale plus shift (both per channel).
@@ -33,11 +43,20 @@ def augment(images, indices, rows, source, scale, shift, y):
     height = y.shape[1]
     for job in prange(y.shape[0] * height):
         n, h = job // height, job % height
-        _augment_line(images[indices[n]], h, rows[n], source, scale, shift, y[n, h])
+        _augment_line(images[indices[n]], h, rows[n], source, scale, shift, 0, y.shape[2], y[n, h])
+
+
+@augment.cuda(threads=LINE, blocks=lambda *args: (args[-1].shape[0] * args[-1].shape[1], -(-args[-1].shape[2] // LINE)))
+def _augment(images, indices, rows, source, scale, shift, y):
+    n, h = divided(cuda.blockIdx.x, y.shape[1])
+    w = cuda.blockIdx.y * LINE + cuda.threadIdx.x
+    if w < y.shape[2]:
+        _augment_line(images[indices[n]], h, rows[n], source, scale, shift, w, w + 1, y[n, h])
 
 
 @compiled
-def _augment_line(image, h, row, source, scale, shift, line):
+def _augment_line(image, h, row, source, scale, shift, begin, end, line):
+    """Pixels begin .. end - 1 of the line."""
     height, width, channels = image.shape
     half = f4(0.5)
     center_x, center_y = f4(width - 1) * half, f4(height - 1) * half
@@ -48,7 +67,7 @@ def _augment_line(image, h, row, source, scale, shift, line):
     far_x, far_y = f4(width - 1), f4(height - 1)
     last = channels - 1
     one, two, three = _line_of(row, source[0]), _line_of(row, source[min(1, last)]), _line_of(row, source[last])
-    for w in range(width):
+    for w in range(begin, end):
         x = min(max(step_x * f4(w) + start_x, f4(0)), far_x)
         y = min(max(step_y * f4(w) + start_y, f4(0)), far_y)
         whole_x, whole_y = np.int64(x), np.int64(y)
@@ -93,3 +112,11 @@ def draw(indices, clock, stream, numbers):
     for n in range(indices.size):
         for k in range(count):
             numbers[n, k] = uniform(indices[n] * count + k, stream, clock[1], clock[0])
+
+
+@draw.cuda(blocks=lambda indices, clock, stream, numbers: min(-(-numbers.size // 256), MOST_BLOCKS))
+def _draw(indices, clock, stream, numbers):
+    count = numbers.shape[1]
+    for i in range(cuda.grid(1), numbers.size, cuda.gridsize(1)):
+        n, k = parted(i, count)
+        numbers[n, k] = uniform(indices[n] * count + k, stream, clock[1], clock[0])

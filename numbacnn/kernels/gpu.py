@@ -1,15 +1,16 @@
-"""What kernels that exist only on GPUs share: the shape of a block, whole divisions, the way of a result to memory, sums of parts."""
+"""What kernels for GPUs share: shapes of blocks and launches, whole divisions, the way of a result to memory, sums of parts."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..jit import Kernel, compiled, cuda, kernel
+from ..jit import Kernel, compiled, cuda, device, kernel
 
 LANES, ROWS = 32, 8  # threads of a block: neighbouring channels, and rows of an image or parts of a sum
 PARTS = 16  # threads that add parts of one sum
 SLOTS = LANES * PARTS
+LINE = 128  # threads of a block for neighbouring elements
 
 index = np.uintp  # of arrays: without a sign, so that Numba does not look for places counted from the end
 
@@ -30,6 +31,39 @@ def divided(a, b):
     """(a // b, a % b) of numbers from 0 to 2**32 - 1, in 32 bits: a GPU divides 64 bits by a long calculation."""
     whole = np.int64(np.uint32(a) // np.uint32(b))
     return whole, a - whole * b
+
+
+@compiled
+def parted(a, b):
+    """(a // b, a % b) of any numbers from 0 on."""
+    whole = np.int64(np.uint64(a) // np.uint64(b))
+    return whole, a - whole * b
+
+
+def by_rows(*args: Any) -> tuple[int, int]:
+    """Blocks of LINE threads for the rows of the last argument's images (N, H, W, C): a thread has one element, found by `in_row`."""
+    n, h, w, c = args[-1].shape
+    return n * h, -(-w * c // LINE)
+
+
+@device
+def in_row(y):
+    """(image, row, element of the row) of this thread in y (N, H, W, C). The element may lie behind the row's end."""
+    n, h = divided(cuda.blockIdx.x, y.shape[1])
+    return n, h, cuda.blockIdx.y * LINE + cuda.threadIdx.x
+
+
+def by_channels(*args: Any) -> int:
+    """Blocks of LANES x PARTS threads for the last argument's images (N, rows, C): a block has LANES channels, found by `in_channels`."""
+    n, _, c = args[-1].shape
+    return n * -(-c // LANES)
+
+
+@device
+def in_channels(channels):
+    """(image, channel) of this thread. The channel may lie behind the last."""
+    n, block = divided(cuda.blockIdx.x, (channels + LANES - 1) // LANES)
+    return n, block * LANES + cuda.threadIdx.x
 
 
 @compiled

@@ -3,7 +3,8 @@
 Rows come as one axis (width times channels), so that pictures of 1 or 3 channels are copied as fast as others.
 """
 
-from ..jit import kernel, prange
+from ..jit import cuda, kernel, prange
+from .gpu import LINE, divided
 
 
 @kernel
@@ -26,6 +27,19 @@ def pad(x, top, left, y):
             to[i] = zero
 
 
+def _lines(x, top, left, y):
+    return y.shape[0] * y.shape[1], -(-y.shape[2] // LINE)
+
+
+@pad.cuda(threads=LINE, blocks=_lines)
+def _pad(x, top, left, y):
+    n, h = divided(cuda.blockIdx.x, y.shape[1])
+    i = cuda.blockIdx.y * LINE + cuda.threadIdx.x
+    if i < y.shape[2]:
+        inside = top <= h < top + x.shape[1] and left <= i < left + x.shape[2]
+        y[n, h, i] = x[n, h - top, i - left] if inside else x.dtype.type(0)
+
+
 @kernel
 def crop(x, top, left, y):
     """y = the part of x from row `top` and element `left` on.  x (N, H, W·C), y (N, h, w·C)."""
@@ -34,3 +48,11 @@ def crop(x, top, left, y):
         to, row = y[n, h], x[n, h + top, left:]
         for i in range(to.size):
             to[i] = row[i]
+
+
+@crop.cuda(threads=LINE, blocks=_lines)
+def _crop(x, top, left, y):
+    n, h = divided(cuda.blockIdx.x, y.shape[1])
+    i = cuda.blockIdx.y * LINE + cuda.threadIdx.x
+    if i < y.shape[2]:
+        y[n, h, i] = x[n, h + top, i + left]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..jit import compiled, kernel, prange
+from ..kernels.gpu import LINE, by_rows, divided, in_row
 from ..kernels.pooling import clear, covered, touching
 from .pooling2d import Pooling2D
 
@@ -34,6 +35,21 @@ def average_forward(x, kh, kw, sh, sw, top, left, y):
         _mean_row(x[n], h, end, kw, sw, left, y[n, o])
 
 
+@average_forward.cuda(threads=LINE, blocks=by_rows)
+def _average_forward(x, kh, kw, sh, sw, top, left, y):
+    n, o, e = in_row(y)
+    channels = y.shape[3]
+    if e < y.shape[2] * channels:
+        q, c = divided(e, channels)
+        h, end = covered(o, kh, sh, top, x.shape[1])
+        w, stop = covered(q, kw, sw, left, x.shape[2])
+        factor, total = x.dtype.type(1) / x.dtype.type((end - h) * (stop - w)), x.dtype.type(0)
+        for i in range(h, end):
+            for j in range(w, stop):
+                total += x[n, i, j, c] * factor
+        y[n, o, q, c] = total
+
+
 @compiled
 def _mean_rows_backward(grad, kh, kw, sh, sw, top, left, low, high, dx):
     for h in range(low, high):
@@ -57,6 +73,23 @@ def average_backward(dy, kh, kw, sh, sw, top, left, rows, dx):
     for p in prange(dx.shape[0] * bands):
         n, low = p // bands, p % bands * rows
         _mean_rows_backward(dy[n], kh, kw, sh, sw, top, left, low, min(low + rows, height), dx[n])
+
+
+@average_backward.cuda(threads=LINE, blocks=by_rows)
+def _average_backward(dy, kh, kw, sh, sw, top, left, rows, dx):
+    n, h, e = in_row(dx)
+    height, width, channels = dx.shape[1], dx.shape[2], dx.shape[3]
+    if e < width * channels:
+        w, c = divided(e, channels)
+        one, total = dx.dtype.type(1), dx.dtype.type(0)
+        o0, o1 = touching(h, h + 1, kh, sh, top, dy.shape[1])
+        q0, q1 = touching(w, w + 1, kw, sw, left, dy.shape[2])
+        for o in range(o0, o1):
+            i0, i1 = covered(o, kh, sh, top, height)
+            for q in range(q0, q1):
+                j0, j1 = covered(q, kw, sw, left, width)
+                total += dy[n, o, q, c] * (one / dx.dtype.type((i1 - i0) * (j1 - j0)))
+        dx[n, h, w, c] = total
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ from typing import Any
 
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
-from ..jit import compiled, kernel, prange
+from ..jit import compiled, cuda, kernel, prange
+from ..kernels.gpu import parted
 from ..layer import Layer, option
+from ..twin import MOST_BLOCKS
 
 BLOCK = 4096  # elements of a job
 
@@ -42,6 +44,14 @@ def join(a, b, y):
         copy(b, start - border, y, start, max(right - start, 0), top, bottom)
 
 
+@join.cuda()
+def _join(a, b, y):
+    border, width = a.shape[1], y.shape[1]
+    for i in range(cuda.grid(1), y.size, cuda.gridsize(1)):
+        r, column = parted(i, width)
+        y[r, column] = a[r, column] if column < border else b[r, column - border]
+
+
 @kernel
 def part(x, start, y):
     """Rows of y = rows of x from `start` on.  x (R, m), y (R, n)."""
@@ -50,6 +60,13 @@ def part(x, start, y):
     for job in prange(down * across):
         top, left = job // across * height, job % across * BLOCK
         copy(x, start + left, y, left, min(BLOCK, y.shape[1] - left), top, min(top + height, rows))
+
+
+@part.cuda(blocks=lambda x, start, y: min(-(-y.size // 256), MOST_BLOCKS))
+def _part(x, start, y):
+    for i in range(cuda.grid(1), y.size, cuda.gridsize(1)):
+        r, column = parted(i, y.shape[1])
+        y[r, column] = x[r, start + column]
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,14 @@ import numpy as np
 
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
-from ..jit import kernel, prange
+from ..jit import cuda, kernel, prange
+from ..kernels.gpu import LINE, parted
 from ..kernels.random import philox, philox4
 from ..layer import Layer, option
+from ..twin import MOST_BLOCKS
 from .identity import Identity
+
+WORDS = 4 * LINE  # random numbers that a block of the GPU draws at a time
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,25 @@ def drop(x, clock, stream, rate, y):
         y[j] = x[j] * scale if words[k] >= limit else zero
 
 
+@drop.cuda(threads=LINE, blocks=lambda x, clock, stream, rate, y: min(-(-y.size // WORDS), MOST_BLOCKS))
+def _drop(x, clock, stream, rate, y):
+    """A thread draws four words for neighbours, and then takes elements LINE apart: so the block reads and writes whole lines."""
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    limit, scale = np.uint64(np.float64(rate) * 4294967296.0), one / (one - x.dtype.type(rate))
+    keeps, thread = cuda.shared.array(WORDS, np.int8), cuda.threadIdx.x
+    for first in range(cuda.blockIdx.x * WORDS, y.size, cuda.gridDim.x * WORDS):
+        a, b, c, d = philox4(first // 4 + thread, stream, clock[1], clock[0])
+        keeps[4 * thread] = a >= limit
+        keeps[4 * thread + 1] = b >= limit
+        keeps[4 * thread + 2] = c >= limit
+        keeps[4 * thread + 3] = d >= limit
+        cuda.syncthreads()
+        for k in range(thread, WORDS, LINE):
+            if first + k < y.size:
+                y[first + k] = x[first + k] * scale if keeps[k] > 0 else zero
+        cuda.syncthreads()
+
+
 @kernel
 def draw(clock, stream, rate, mask):
     """mask [size]: 1 / (1 - rate), or 0 with probability rate."""
@@ -136,3 +159,15 @@ def apply(x, mask, y):
             for s in range(x.shape[3]):
                 m = row[s * d]
                 y[p, q, r, s] = x[p, q, r, s] * m if m > zero else zero
+
+
+@apply.cuda()
+def _apply(x, mask, y):
+    zero = x.dtype.type(0)
+    a, b, c, d = min(mask.shape[0] - 1, 1), min(mask.shape[1] - 1, 1), min(mask.shape[2] - 1, 1), min(mask.shape[3] - 1, 1)  # 0 where shared
+    for i in range(cuda.grid(1), x.size, cuda.gridsize(1)):
+        rest, s = parted(i, x.shape[3])
+        rest, r = parted(rest, x.shape[2])
+        p, q = parted(rest, x.shape[1])
+        m = mask[p * a, q * b, r * c, s * d]
+        y[p, q, r, s] = x[p, q, r, s] * m if m > zero else zero

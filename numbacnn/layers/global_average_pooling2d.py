@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ..jit import compiled, kernel, prange
+from ..jit import compiled, cuda, kernel, prange
+from ..kernels.gpu import LANES, LINE, PARTS, SLOTS, by_channels, divided, in_channels
 from .global_pooling2d import CHANNELS, GlobalPooling2D
 
 
@@ -30,6 +31,23 @@ def global_average(x, y):
         _mean(x[n], first, min(first + CHANNELS, channels), y[n])
 
 
+@global_average.cuda(threads=(LANES, PARTS), blocks=lambda x, y: by_channels(x))
+def _global_average(x, y):
+    """PARTS threads share a channel's pixels; their sums are added in order."""
+    rows, channels = x.shape[1], x.shape[2]
+    (n, c), tx, ty = in_channels(channels), cuda.threadIdx.x, cuda.threadIdx.y
+    shares, total = cuda.shared.array(SLOTS, x.dtype), x.dtype.type(0)
+    if c < channels:
+        for r in range(ty, rows, PARTS):
+            total += x[n, r, c]
+    shares[ty * LANES + tx] = total
+    cuda.syncthreads()
+    if ty == 0 and c < channels:
+        for p in range(1, PARTS):
+            total += shares[p * LANES + tx]
+        y[n, c] = total / x.dtype.type(rows)
+
+
 @compiled
 def _spread(dy, factor, row):
     for c in range(row.size):
@@ -42,6 +60,14 @@ def global_average_backward(dy, dx):
     factor = dx.dtype.type(1) / dx.dtype.type(rows)
     for p in prange(dx.shape[0] * rows):
         _spread(dy[p // rows], factor, dx[p // rows, p % rows])
+
+
+@global_average_backward.cuda(threads=LINE, blocks=lambda dy, dx: (dx.shape[0] * dx.shape[1], -(-dx.shape[2] // LINE)))
+def _global_average_backward(dy, dx):
+    rows, c = dx.shape[1], cuda.blockIdx.y * LINE + cuda.threadIdx.x
+    n, r = divided(cuda.blockIdx.x, rows)
+    if c < dx.shape[2]:
+        dx[n, r, c] = dy[n, c] * (dx.dtype.type(1) / dx.dtype.type(rows))
 
 
 @dataclass(frozen=True)

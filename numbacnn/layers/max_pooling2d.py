@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..jit import compiled, kernel, prange
+from ..kernels.gpu import LINE, by_rows, divided, in_row
 from ..kernels.pooling import clear, covered, give, larger, skip, touching
 from .pooling2d import Pooling2D
 
@@ -62,6 +63,26 @@ def max_forward(x, kh, kw, sh, sw, top, left, above, below, before, behind, y):
         _max_row(x[n], h, end, kw, sw, left, before, behind, outside(o, kh, sh, top, x.shape[1], above, below), y[n, o])
 
 
+@max_forward.cuda(threads=LINE, blocks=by_rows)
+def _max_forward(x, kh, kw, sh, sw, top, left, above, below, before, behind, y):
+    n, o, e = in_row(y)
+    channels = y.shape[3]
+    if e < y.shape[2] * channels:
+        q, c = divided(e, channels)
+        h, end = covered(o, kh, sh, top, x.shape[1])
+        w, stop = covered(q, kw, sw, left, x.shape[2])
+        zero = x.dtype.type(0)
+        best = x[n, h, w, c] if h < end and w < stop else zero
+        for i in range(h, end):
+            for j in range(w, stop):
+                a = x[n, i, j, c]
+                if a > best or a != a:
+                    best = a
+        if outside(o, kh, sh, top, x.shape[1], above, below) | outside(q, kw, sw, left, x.shape[2], before, behind):
+            best = zero if best < zero else best
+        y[n, o, q, c] = best
+
+
 @compiled
 def _max_rows_backward(image, y, dy, kh, kw, sh, sw, top, left, above, below, before, behind, low, high, dx):
     """dx[low:high] of one image: every window that covers a pixel there is looked at again. Zeros outside win ties."""
@@ -96,6 +117,35 @@ def max_backward(x, y, dy, kh, kw, sh, sw, top, left, above, below, before, behi
     for p in prange(dx.shape[0] * bands):
         n, low = p // bands, p % bands * rows
         _max_rows_backward(x[n], y[n], dy[n], kh, kw, sh, sw, top, left, above, below, before, behind, low, min(low + rows, height), dx[n])
+
+
+@max_backward.cuda(threads=LINE, blocks=by_rows)
+def _max_backward(x, y, dy, kh, kw, sh, sw, top, left, above, below, before, behind, rows, dx):
+    """A thread looks at all windows over its pixel, and in those that its value may have won at the pixels before it."""
+    n, h, e = in_row(dx)
+    height, width, channels = x.shape[1], x.shape[2], x.shape[3]
+    if e < width * channels:
+        w, c = divided(e, channels)
+        a, zero = x[n, h, w, c], x.dtype.type(0)
+        total = zero
+        o0, o1 = touching(h, h + 1, kh, sh, top, y.shape[1])
+        q0, q1 = touching(w, w + 1, kw, sw, left, y.shape[2])
+        for o in range(o0, o1):
+            for q in range(q0, q1):
+                best = y[n, o, q, c]
+                if a == best or a != a:
+                    i0, _ = covered(o, kh, sh, top, height)
+                    j0, j1 = covered(q, kw, sw, left, width)
+                    zeros = outside(o, kh, sh, top, height, above, below) | outside(q, kw, sw, left, width, before, behind)
+                    mine = not (zeros and best == zero)
+                    for i in range(i0, h + 1):
+                        for j in range(j0, j1 if i < h else w):
+                            other = x[n, i, j, c]
+                            if other == best or other != other:
+                                mine = False
+                    if mine:
+                        total += dy[n, o, q, c]
+        dx[n, h, w, c] = total
 
 
 @dataclass(frozen=True)

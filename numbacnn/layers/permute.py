@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
 from ..jit import kernel, prange
+from ..kernels.gpu import LINE, by_rows, divided, in_row
 from ..layer import Layer, option
 
 
@@ -20,6 +21,14 @@ def permute(x, stride_a, stride_b, stride_c, y):
             start, row = i * stride_a + j * stride_b, y[n, i, j]
             for k in range(row.size):
                 row[k] = image[start + k * stride_c]
+
+
+@permute.cuda(threads=LINE, blocks=by_rows)
+def _permute(x, stride_a, stride_b, stride_c, y):
+    n, i, e = in_row(y)
+    if e < y.shape[2] * y.shape[3]:
+        j, k = divided(e, y.shape[3])
+        y[n, i, j, k] = x[n, i * stride_a + j * stride_b + k * stride_c]
 
 
 @dataclass(frozen=True)

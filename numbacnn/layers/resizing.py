@@ -8,6 +8,8 @@ import numpy as np
 
 from ..graph import Shape
 from ..jit import compiled, kernel, prange
+from ..kernels.gpu import LINE, by_rows
+from ..kernels.resample import collect, mix
 from ..layer import Layer, choice, option, positive
 from .zero_padding2d import image
 
@@ -40,6 +42,11 @@ def resize(x, bilinear, y):
                 y[n, h, w, c] = above * (one - down) + below * down
 
 
+@resize.cuda(threads=LINE, blocks=by_rows)
+def _resize(x, bilinear, y):
+    mix(x, bilinear, y)
+
+
 @kernel
 def resize_gradient(dy, bilinear, dx):
     """Every output pixel gives its gradient to the pixels that it mixed; a job takes one image and so owns what it adds to."""
@@ -61,6 +68,11 @@ def resize_gradient(dy, bilinear, dx):
                     dx[n, top, right, c] += above * aside
                     dx[n, bottom, left, c] += below * (one - aside)
                     dx[n, bottom, right, c] += below * aside
+
+
+@resize_gradient.cuda(threads=LINE, blocks=by_rows)
+def _resize_gradient(dy, bilinear, dx):
+    collect(dy, bilinear, dx)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ import numpy as np
 
 from ..graph import Shape
 from ..jit import compiled, kernel, prange
+from ..kernels.gpu import LINE, by_rows
+from ..kernels.resample import collect, mix
 from ..layer import Layer, choice, option, pair
 from .zero_padding2d import image
 
@@ -20,6 +22,11 @@ def repeat(x, rows, columns, y):
         for w in range(y.shape[2]):
             for c in range(y.shape[3]):
                 y[n, h, w, c] = x[n, h // rows, w // columns, c]
+
+
+@repeat.cuda(threads=LINE, blocks=by_rows)
+def _repeat(x, rows, columns, y):
+    mix(x, 0, y)
 
 
 @compiled
@@ -45,6 +52,11 @@ def interpolate(x, rows, columns, y):
                 above = x[n, top, left, c] * (one - aside) + x[n, top, right, c] * aside
                 below = x[n, bottom, left, c] * (one - aside) + x[n, bottom, right, c] * aside
                 y[n, h, w, c] = above * (one - down) + below * down
+
+
+@interpolate.cuda(threads=LINE, blocks=by_rows)
+def _interpolate(x, rows, columns, y):
+    mix(x, 1, y)
 
 
 @compiled
@@ -73,6 +85,11 @@ def gather(dy, rows, columns, bilinear, dx):
                     if share != zero:
                         for c in range(dx.shape[3]):
                             dx[n, h, w, c] += share * dy[n, i, j, c]
+
+
+@gather.cuda(threads=LINE, blocks=by_rows)
+def _gather(dy, rows, columns, bilinear, dx):
+    collect(dy, bilinear, dx)
 
 
 @dataclass(frozen=True)

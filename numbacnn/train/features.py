@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..cache import cache_folder
+from ..data.arrays import for_plans
 from ..graph import Shape
 from .frozen import Frozen
 from .session import Session, Totals
@@ -78,7 +79,7 @@ class Source:
     def epoch(self, number: int) -> Iterator[Any]:
         """An epoch's batches, as `train` and `evaluate` take them."""
         if self.frozen is None:
-            return self.data.epoch(number)
+            return for_plans(self.data, number)
         if all(self.there[rows].all() for rows in self.data.rows(0)):
             return (Item(rows) for rows in self.data.rows(number))
         return (Item(rows, batch) for rows, batch in self.data.indexed(number))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..data.arrays import for_plans
 from ..errors import ConfigError, NotFiniteError
 from . import schedules
 from .callbacks import Callbacks, as_list
@@ -164,7 +165,7 @@ class _Interrupt:
 def evaluate(session: Session, data: Any) -> dict[str, float]:
     """Loss and metrics over a data set."""
     totals = Totals()
-    for item in data.epoch(0):
+    for item in for_plans(data, 0):
         session.evaluate(item, totals)
     session.evaluated = totals
     return session.logs(totals)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.arrays import as_data
+from ..data.arrays import as_data, for_plans
 from ..errors import ConfigError, DataError
 from .session import Session, Totals
 
@@ -149,4 +149,4 @@ def find(model: Any, session: Session, x: Any, y: Any, start: float, end: float,
 def _endless(data: Any) -> Iterator[Any]:
     """Batches of epoch after epoch."""
     for number in itertools.count():
-        yield from data.epoch(number)
+        yield from for_plans(data, number)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import open_backend
+from ..backends.derived import Derived
 from ..errors import ConfigError, ShapeError
 from ..functional import Handle
 from ..graph import Graph
@@ -163,7 +164,7 @@ class Network:
         return [np.concatenate(p) if len(p) > 1 else p[0] for p in zip(*parts, strict=True)]
 
     def inputs(self, x: Any) -> list[np.ndarray]:
-        """What users give as x, as one array for each input, checked against the graph."""
+        """What users give as x, as one array (or what stands for it) for each input, checked against the graph."""
         names = self.graph.inputs
         if isinstance(x, dict):
             missing = [n for n in names if n not in x]
@@ -174,7 +175,7 @@ class Network:
         given = list(x) if several else [x]
         if len(given) != len(names):
             raise ShapeError(f"the model has {len(names)} inputs ({', '.join(names)}), {len(given)} were given")
-        arrays = [np.asarray(a, self.how.dtype) for a in given]
+        arrays = [a if isinstance(a, Derived) else np.asarray(a, self.how.dtype) for a in given]
         for name, array in zip(names, arrays, strict=True):
             shape = self.graph[name].layer.shape
             fits = array.ndim == len(shape) + 1 and all(s in (None, n) for s, n in zip(shape, array.shape[1:], strict=True))
