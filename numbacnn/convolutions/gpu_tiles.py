@@ -22,7 +22,7 @@ MOST = (1 << 31) - 1  # elements of an array: kernels count them in 32 bits
 def choose(rows: int, columns: int, phases: int, depth: int, dtype: str) -> tuple[Tile, int]:
     """(tile, parts of the sum) for a result of rows x columns in each phase, each of them a sum of `depth` terms."""
     most = max(1, min(depth // FEWEST, MOST_PARTS))
-    for tile in TILES[1 if dtype == "float64" else 0 :]:
+    for tile in TILES if dtype == "float32" else TILES[-1:]:  # numbers of 8 bytes fill twice the registers
         blocks = tile.tiles(rows, columns) * phases
         if tile is TILES[-1] or (2 * rows > tile.m and 2 * columns > tile.n and blocks * most >= BLOCKS):
             return tile, max(1, min(most, BLOCKS // blocks))

@@ -18,8 +18,8 @@ import numpy as np
 
 from ..jit import Kernel, cuda, device, factory, named, prange
 from ..jit import kernel as launched
-from .gpu_tile import DEPTH, PAD, Tile, bound, corner, divide, loader, multiplier, row_reader, row_writer, storer
-from .ptx import load4, store1
+from .gpu_tile import DEPTH, PAD, Tile, bound, corner, loader, multiplier, row_reader, row_writer, storer
+from .ptx import divide, load4, store1
 
 i4, u4 = np.int32, np.uint32
 OUTSIDE = -(1 << 20)  # a row that lies in no image, whatever a tap adds to it
@@ -208,7 +208,7 @@ def product(tile: Tile, gathers: bool, turned: bool, scattered: bool, wide: int,
     said = (("_gather", gathers), ("_turned", turned), ("_scattered", scattered), ("_part", partial))
     name = f"product_{tile}{''.join(word for word, true in said if true)}_{wide}_{wide_out}"
     made = Kernel(named(run, name))
-    made.cuda(run, threads=threads, blocks=lambda *args: args[-2], resident=tile.resident)
+    made.cuda(run, threads=threads, blocks=lambda *args: args[-2], resident=tile.resident if wide == 4 else tile.resident // 2)
     return made
 
 

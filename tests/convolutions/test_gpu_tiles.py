@@ -106,35 +106,37 @@ def test_weight_gradients(problem):
     check_weights(problem, orders=(False,))
 
 
-WIDE = Convolution(1, (2, 33, 4), (2, 33, 36), (1, 2), low=(0, 1))
-NARROW = Convolution(1, (7, 13, 5), (4, 7, 35), (2, 1), (2, 2), low=(1, 0))
-MATRIX = Convolution(1, (1, 66, 12), (1, 66, 36), (1, 1))
+WIDE = Convolution(1, (1, 33, 4), (1, 33, 8), (1, 3), low=(0, 1))
+NARROW = Convolution(1, (3, 13, 3), (2, 7, 11), (2, 2), (2, 2), low=(1, 0))
+MATRIX = Convolution(1, (1, 9, 12), (1, 9, 36), (1, 1))
 
 
-def pad_to(problem, tile):
-    """The same with as many columns and outputs as just overflow a tile."""
-    rows = problem.result[0]
-    outputs = tile.n + (4 if problem.result[2] % 4 == 0 else 3)
-    columns = -(-(tile.m + 1) // rows)
-    inside = (columns - 1) * problem.strides[1] + problem.kernel_size[1] - problem.low[1]
+def sized(problem, pixels, outputs):
+    """The same with other numbers of pixels, or just more, and of output channels."""
+    rows, columns = problem.result[0], -(-pixels // problem.result[0])
+    inside = (columns - 1) * problem.strides[1] + problem.kernel_size[1] - 2 * problem.low[1]
     return replace(problem, image=(problem.image[0], inside, problem.image[2]), result=(rows, columns, outputs))
 
 
-@pytest.mark.parametrize(("problem", "parts"), [(WIDE, 1), (NARROW, 2), (MATRIX, 1)], ids=["wide", "narrow", "matrix"])
 @pytest.mark.parametrize("tile", gpu_tiles.TILES, ids=str)
-def test_every_tile(tile, problem, parts, monkeypatch):
+def test_every_tile(tile, monkeypatch):
+    """Results that overflow it by rows or by columns, loaded one by one or four at once."""
     monkeypatch.setattr(gpu_tiles, "choose", lambda *facts: (tile, parts))
-    problem = pad_to(problem, tile)
-    check_product(problem, full=True, orders=(parts > 1,))
-    if tile in gpu_tiles.TILES[2:]:
-        check_product(problem.transpose, full=False, orders=(parts > 1,))
-        check_weights(problem, orders=(parts > 1,))
+    parts = 1
+    wide, matrix, narrow = sized(WIDE, tile.m + 2, tile.n - 4), sized(MATRIX, tile.m - 3, tile.n + 4), sized(NARROW, tile.m // 2, tile.n // 2 + 1)
+    check_product(wide, full=True, orders=(False,))
+    check_product(matrix, full=False, orders=(True,))
+    check_weights(sized(WIDE, 9, tile.n + 4), orders=(False,))
+    parts = 2
+    check_product(narrow, full=True, orders=(True,))
+    check_weights(sized(NARROW, 23, tile.n // 2 + 1), orders=(True,))
+    check_product(sized(NARROW, tile.m, 3).transpose, full=False, orders=(False,))
 
 
 @pytest.mark.parametrize("problem", [WIDE, NARROW, MATRIX], ids=["wide", "narrow", "matrix"])
 def test_parts_that_would_be_empty_are_left_out(problem, monkeypatch):
     monkeypatch.setattr(gpu_tiles, "choose", lambda *facts: (gpu_tiles.TILES[-1], 60))
-    small = replace(problem, image=(*problem.image[:2], 17), result=(*problem.result[:2], 2))
+    small = sized(replace(problem, image=(*problem.image[:2], 9)), 17, 2)
     check_product(small, full=True)
     check_weights(small)
 
