@@ -165,8 +165,9 @@ def test_a_view_that_starts_anywhere_is_read_one_by_one():
 )
 def test_choices_keep_a_gpu_busy_where_there_is_work(rows, columns, depth):
     tile, parts = gpu_tiles.choose(rows, columns, 1, depth, "float32")
-    blocks = tile.tiles(rows, columns) * parts
-    assert blocks >= gpu_tiles.BLOCKS // 2 or parts == max(1, min(gpu_tiles.MOST_PARTS, depth // gpu_tiles.FEWEST))
+    threads = tile.tiles(rows, columns) * parts * tile.threads
+    assert threads >= gpu_tiles.BUSY or parts == max(1, depth // gpu_tiles.FEWEST)
+    assert parts == 1 or threads <= 2 * gpu_tiles.BUSY
     assert tile.tiles(rows, columns) * tile.m * tile.n <= max(2.6 * rows * columns, 4096)
 
 
