@@ -13,19 +13,18 @@ from ..kernels.reduce import channel_sums
 from .problem import Convolution, Epilogue
 
 TILES = (Tile(128, 128, 8, 8), Tile(128, 64, 8, 8), Tile(64, 64, 8, 4), Tile(64, 32, 8, 4), Tile(32, 32, 4, 4))
-BLOCKS = 264  # that keep a GPU busy: two for each of 132 processors. A fixed number, so that results are the same bits on any GPU
+BUSY = 132 * 256  # threads that keep a GPU busy; twice as many fit. A fixed number, so that results are the same bits on any GPU
 FEWEST = 16 * DEPTH  # terms of a sum that are worth a part of their own
-MOST_PARTS = 64
 MOST = (1 << 31) - 1  # elements of an array: kernels count them in 32 bits
 
 
 def choose(rows: int, columns: int, phases: int, depth: int, dtype: str) -> tuple[Tile, int]:
     """(tile, parts of the sum) for a result of rows x columns in each phase, each of them a sum of `depth` terms."""
-    most = max(1, min(depth // FEWEST, MOST_PARTS))
-    for tile in TILES[1 if dtype == "float64" else 0 :]:
-        blocks = tile.tiles(rows, columns) * phases
-        if tile is TILES[-1] or (2 * rows > tile.m and 2 * columns > tile.n and blocks * most >= BLOCKS):
-            return tile, max(1, min(most, BLOCKS // blocks))
+    most = max(1, depth // FEWEST)
+    for tile in TILES if dtype == "float32" else TILES[-1:]:  # numbers of 8 bytes fill twice the registers
+        threads = tile.tiles(rows, columns) * phases * tile.threads
+        if tile is TILES[-1] or (2 * rows > tile.m and 2 * columns > tile.n and threads * most >= BUSY):
+            return tile, max(1, min(most, 2 * BUSY // threads))
     raise AssertionError("the last tile is always possible")
 
 
@@ -80,8 +79,9 @@ class Tiles:
 
     def note(self, step: Any, problem: Convolution, x: Any, kernel: Any, epilogue: Epilogue, y: Any) -> Any:
         (height, width, depth), (rows, columns, outputs) = problem.source, problem.target
+        written = (y,) if epilogue.residual is None else (y, epilogue.residual)
         wide = unit(depth, x, kernel) if problem.transposed else unit(depth, x)
-        wide_out = unit(outputs, y) if problem.transposed else unit(outputs, y, kernel)
+        wide_out = unit(outputs, *written) if problem.transposed else unit(outputs, *written, kernel)
         table, phases = table_of(problem, wide)
         lattices = phases.reshape(-1, 10)
         most, terms = int((problem.batch * lattices[:, 2] * lattices[:, 3]).max()), int(lattices[:, 5].max())

@@ -18,8 +18,8 @@ import numpy as np
 
 from ..jit import Kernel, cuda, device, factory, named, prange
 from ..jit import kernel as launched
-from .gpu_tile import DEPTH, PAD, Tile, bound, corner, divide, loader, multiplier, row_reader, row_writer, storer
-from .ptx import load4, store1
+from .gpu_tile import DEPTH, PAD, Tile, bound, corner, loader, multiplier, row_reader, row_writer, storer
+from .ptx import divide, load4, store1
 
 i4, u4 = np.int32, np.uint32
 OUTSIDE = -(1 << 20)  # a row that lies in no image, whatever a tap adds to it
@@ -138,11 +138,11 @@ def product(tile: Tile, gathers: bool, turned: bool, scattered: bool, wide: int,
     def band(j, acc, row, column, count, places, outputs, before, bias, scale, shift, residual, lo, hi, y):
         """Four columns of the thread's results go to memory; written out, so that results stay in registers."""
         f, t = cuda.local.array(4, acc.dtype), cuda.local.array(4, acc.dtype)
-        for l in range(4):
-            f[l], t[l] = acc.dtype.type(0), acc.dtype.type(0)
-            if not partial and column + l < outputs:
-                f[l] = scale[column + l]
-                t[l] = bias[column + l] * scale[column + l] + shift[column + l]
+        for i in range(4):
+            f[i], t[i] = acc.dtype.type(0), acc.dtype.type(0)
+            if not partial and column + i < outputs:
+                f[i] = scale[column + i]
+                t[i] = bias[column + i] * scale[column + i] + shift[column + i]
         piece(0, j, acc, row, column, count, places, outputs, before, f, t, residual, lo, hi, y)
         piece(1, j, acc, row, column, count, places, outputs, before, f, t, residual, lo, hi, y)
         piece(2, j, acc, row, column, count, places, outputs, before, f, t, residual, lo, hi, y)
@@ -205,9 +205,10 @@ def product(tile: Tile, gathers: bool, turned: bool, scattered: bool, wide: int,
         if tn == 8:
             band(4, acc, row, i4(column + 32), count, places, outputs, before, bias, scale, shift, residual, lo, hi, y)
 
-    name = f"product_{tile}_{'gather' if gathers else 'matrix'}{'_turned' if turned else ''}{'_scattered' if scattered else ''}_{wide}_{wide_out}{'_part' if partial else ''}"
+    said = (("_gather", gathers), ("_turned", turned), ("_scattered", scattered), ("_part", partial))
+    name = f"product_{tile}{''.join(word for word, true in said if true)}_{wide}_{wide_out}"
     made = Kernel(named(run, name))
-    made.cuda(run, threads=threads, blocks=lambda *args: args[-2], resident=tile.resident)
+    made.cuda(run, threads=threads, blocks=lambda *args: args[-2], resident=tile.resident if wide == 4 else tile.resident // 2)
     return made
 
 

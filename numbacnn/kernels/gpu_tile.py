@@ -11,8 +11,6 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-
 from ..jit import cuda, device
 from .ptx import load1, load4, store1, store4
 
@@ -153,13 +151,6 @@ def row_reader(unit: int) -> Callable:
         )
 
     return read
-
-
-@device
-def divide(a, b):
-    """(a // b, a % b) for numbers from 0 to 2^31 - 1: unsigned, and in 32 bits, because other divisions cost a GPU several times as much."""
-    quotient = np.int32(np.uint32(a) // np.uint32(b))
-    return quotient, np.int32(a - quotient * b)
 
 
 @device

@@ -8,8 +8,8 @@ them in order.
 import numpy as np
 
 from ..jit import Kernel, cuda, device, factory, kernel, named, prange
-from .gpu_tile import DEPTH, PAD, Tile, corner, divide, loader, multiplier, row_writer, storer
-from .ptx import load4
+from .gpu_tile import DEPTH, PAD, Tile, corner, loader, multiplier, row_writer, storer
+from .ptx import divide, load4
 
 i4, u4 = np.int32, np.uint32
 OUTSIDE = -(1 << 20)
@@ -127,7 +127,7 @@ def weight_gradient(tile: Tile, gathers: bool, wide: int, wide_out: int) -> Kern
             line(7, acc, row, column, rows_of_result, outputs, before, y)
 
     made = Kernel(named(run, f"weight_gradient_{tile}_{'gather' if gathers else 'matrix'}_{wide}_{wide_out}"))
-    made.cuda(run, threads=threads, blocks=lambda *args: args[-2], resident=tile.resident)
+    made.cuda(run, threads=threads, blocks=lambda *args: args[-2], resident=tile.resident if wide == 4 else tile.resident // 2)
     return made
 
 
