@@ -6,7 +6,7 @@ import sys
 import click
 
 from numbacnn import registry
-from numbacnn.errors import NumbacnnError, PluginError, UnknownNameError
+from numbacnn.errors import NumbacnnError
 
 # What `numbacnn --help` says of the built-in commands, in this order: their modules are not imported for it.
 SHORT_HELP = {
@@ -19,6 +19,7 @@ SHORT_HELP = {
     "layers": "List the layers that are installed.",
     "bench": "Measure how fast a model trains and predicts here.",
     "describe": "Show what a model or weight file holds.",
+    "plugins": "Start plugins of your own, and list those that are installed.",
     "convert": "Turn model and weight files into other formats.",
 }
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
@@ -34,15 +35,11 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in registry.commands.points:
             return None
-        command = registry.commands[name]
-        if not isinstance(command, click.Command):
-            point = registry.commands.point(name)
-            raise PluginError(f"command {name!r} of {registry.distribution(point)} ({point.value}) is no click command: it is a {type(command).__name__}")
-        return command
+        return registry.commands[name]
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if not args[0].startswith("-") and args[0] not in registry.commands.points:
-            raise UnknownNameError("command", args[0], registry.commands)
+            raise registry.commands.unknown(args[0])
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

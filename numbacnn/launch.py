@@ -135,7 +135,9 @@ def replay(launches: Sequence[Launch], threads: int) -> None:
     if done < len(launches):
         code, exception = state[4:6].tolist()
         state[4:6] = 0
-        raise _exception(code, exception)
+        error = _exception(code, exception)
+        error.launch = launches[done]
+        raise error
 
 
 def _exception(code: int, info: int) -> BaseException:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..graph import Graph, Shape
-from . import kernels
+from . import blame, kernels
 from .arena import arena
 from .bind import Progress, bind, give_memory
 from .buffer import Buffer
@@ -152,7 +152,8 @@ class Plan:
         inputs = [*self.trace.inputs.values(), *self.trace.targets, *self.trace.seeds, self.clock, self.rates, self.gathering, *self.slots.values()]
         give_memory(backend, [*self.prologue, *self.launches], [b for b in (*inputs, *roots) if b], places, self.arena_bytes)
         early = len(self.prologue)
-        calls = bind(backend, [*self.prologue, *self.launches], progress)
+        with blame.compiling(self):
+            calls = bind(backend, [*self.prologue, *self.launches], progress)
         self.early, self.calls = calls[:early], calls[early:]
         self.stale = True  # the prologue has not run for the weights as they are
 
@@ -194,15 +195,19 @@ class Plan:
         if self.gathering is not None:
             put(self.gathering.real(), gather)
         if self.stale:
-            self.backend.run(self.early)
+            self._replay(self.early)
             self.stale = False
-        self.backend.run(self.calls[: self.update_at])
+        self._replay(self.calls[: self.update_at])
         get = self.backend.download
         losses = [None if b is None else get(b.real()) for b in self.trace.losses]
         if all(loss is None or np.isfinite(loss).all() for loss in losses):  # else the weights stay as they were
             end = self.step_at if gather is not None and not gather[2] else None
-            self.backend.run(self.calls[self.update_at : end])
+            self._replay(self.calls[self.update_at : end])
         return Result([get(b.real()) for b in self.trace.outputs], losses, float(sum(get(b.real())[0] for b in self.trace.penalties)))
+
+    def _replay(self, calls: Sequence[Any]) -> None:
+        with blame.running(self):
+            self.backend.run(calls)
 
     def weight_gradient(self, path: str) -> np.ndarray:
         """Gradient of a trained weight after a run (plans without an optimizer keep them all)."""

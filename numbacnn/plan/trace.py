@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ConfigError
 from ..graph import Graph, Node
 from ..regularizers import get
-from . import kernels
+from . import blame, kernels
 from .buffer import Buffer
 from .fold import Unit
 from .step import Recorder, Step
@@ -57,6 +56,7 @@ class Tracer:
         self.measured = {name for unit in units if unit.node.layer.takes_moments for name in unit.inputs}  # whose moments somebody takes
         self.moments: dict[str, Buffer] = {}
         self.uses: dict[str, list[Buffer]] = {}
+        self.due: dict[str, Node] = {}  # weight -> whose backward should have given its gradient
 
     def step(self, node: Node, xs: list[Buffer]) -> Step:
         def gradient(name: str) -> Buffer:
@@ -101,9 +101,9 @@ class Tracer:
             s.clamp = tuple(map(float, unit.clamp.layer.clamp))
         s.wants_moments = node.layer.gives_moments and unit.names == (node.name,) and node.name in self.measured
         s.x_moments = self.moments.get(unit.inputs[0]) if node.layer.takes_moments else None
-        self.kept[i] = _kept(node.layer.forward(s))
-        if s.y.shape != (self.recorder.batch, *self.shapes[node.name]):
-            raise ConfigError(f"layer {node.name!r} made {s.y.shape[1:]}, but its output_shape() says {self.shapes[node.name]}")
+        with blame.describing(f"forward of layer {node.name!r}", node.layer):
+            self.kept[i] = _kept(node.layer.forward(s))
+        blame.check_output(node, s, self.recorder, self.shapes[node.name])
         values[unit.names[-1]] = s.y
         if s.moments is not None:
             self.moments[node.name] = s.moments
@@ -184,7 +184,10 @@ class Tracer:
         others = grads.get(unit.inputs[0], [])
         if others and layer.takes_dx_residual:
             s.dx_residual = others.pop()
-        layer.backward(s, *kept)
+        with blame.describing(f"backward of layer {unit.node.name!r}", layer):
+            layer.backward(s, *kept)
+        blame.check_gradients(unit.node, s, self.recorder, [n not in self.passive for n in unit.inputs])
+        self.due |= {unit.node.weight_path(w): unit.node for w in self.declared[unit.node.name]}
         for source, g in zip(unit.inputs, s.dxs, strict=True):
             if g is not None:
                 grads.setdefault(source, []).append(g)
@@ -195,6 +198,8 @@ class Tracer:
         counts = Counter({path: len(b) for path, b in self.uses.items()})
         for path in trainable:
             uses, w, home = self.uses.get(path, []), self.weights[path], place.get(path)
+            if path in self.due:
+                blame.check_weight_gradient(self.due[path], path, uses, self.recorder)
             penalty = get(specs[path].regularizer)
             if counts[path] == 1 and penalty is None and home is not None and uses[0].root is uses[0]:
                 uses[0].move_into(home)  # the layer's launch writes to its place itself
