@@ -8,6 +8,7 @@ from numbacnn.errors import UnknownNameError
 
 SUBCOMMANDS = {  # name: (file, function, short help)
     "list": ("listing", "list_plugins", "List the plugins that are installed, and whether they work."),
+    "check": ("check", "check", "Examine all that a plugin brings."),
 }
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...errors import UnknownNameError
+from ...errors import PluginError
 from .kinds import CHECKS, checks_of
 from .mark import FAILED, Mark
 from .subjects import Subject
@@ -36,20 +36,13 @@ class Report:
         return self.subject.as_dict() | {"passed": self.passed, "marks": [m.as_dict() for m in self.marks]}
 
 
-class UnknownTarget(UnknownNameError):
-    """No distribution and no module has that name."""
-
-    def __init__(self, message: str):
-        Exception.__init__(self, message)
-
-
 def examine(
     target: str, *, names: set[str] | None = None, timeout: float = TIMEOUT, heard: Callable[[Subject, str], None] = lambda subject, check: None
 ) -> list[Report]:
     """The reports on all that `target` (a distribution, a module or its file) brings.
 
     names: the checks to run (default: all). timeout: seconds that one check may take. heard(subject, check) is told what begins.
-    Raises UnknownNameError where there is no such target. A module that cannot be imported is a report with a failed mark.
+    Raises PluginError where there is no such target, or where it is turned off. A module that cannot be imported is a report with a failed mark.
     """
     every = [c for kind in CHECKS for c in checks_of(kind) if names is None or c.name in names]
     reports: list[Report] = []
@@ -72,7 +65,7 @@ def _in_one_environment(target: str, wanted: list[str], environment: Mapping[str
             for line in process.lines(timeout):
                 if "error" in line:
                     if not line["known"]:
-                        raise UnknownTarget(line["error"])
+                        raise PluginError(line["error"])
                     if not reports:
                         mark = Mark("import", FAILED, line["error"], trace=line["trace"])
                         reports.append(Report(Subject("module", target, target), [mark]))

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ... import registry
-from ...errors import UnknownNameError
+from ...errors import PluginError, UnknownNameError
 from ...layer import Layer
+from ...points import SWITCH
 
 INTERNAL = ("Input",)  # stands where data enters: it computes nothing
 
@@ -44,8 +45,11 @@ def subjects(target: str) -> list[Subject]:
     """All that a distribution registers, or the layers that a module (its name, or a file) defines and all that it registers.
 
     Layers of a module that no entry point names are registered for this process, under the names of their classes. Raises
-    UnknownNameError where there is neither such a distribution nor such a module; what importing a module raises passes.
+    UnknownNameError where there is neither such a distribution nor such a module, PluginError where it is turned off; what importing
+    a module raises passes.
     """
+    if any(_normal(registry.distribution(p)) == _normal(target) for group in registry.ALL for p in group.turned_off()):
+        raise PluginError(f"{target} is turned off by {SWITCH}: unset it for the examination")
     if found := _of_distribution(target):
         return found
     module = _import(target)
@@ -57,7 +61,7 @@ def _normal(name: str) -> str:
 
 
 def _points() -> list[tuple[str, str, EntryPoint]]:
-    return [(group.kind, name, point) for group in registry.ALL for name in group.points for point in group.points[name]]
+    return [(group.kind, point.name, point) for group in registry.ALL for points in group.points.values() for point in points]
 
 
 def _of_distribution(target: str) -> list[Subject]:
@@ -93,13 +97,8 @@ def _of_module(module: Any) -> list[Subject]:
         mine = inspect.isclass(cls) and issubclass(cls, Layer) and cls.__module__ == module.__name__ and not name.startswith("_")
         value = f"{module.__name__}:{name}"
         if mine and value not in {p.value for _, _, p in known}:
-            _register(name, value)
+            registry.layers.add(EntryPoint(name, value, registry.layers.group))
             found.append(Subject("layer", name, value))
     if not found:
         raise UnknownNameError("layer in module", module.__name__, [])
     return found
-
-
-def _register(name: str, value: str) -> None:
-    registry.layers.points.setdefault(name, []).append(EntryPoint(name, value, registry.layers.group))
-    vars(registry.layers).pop("_names", None)

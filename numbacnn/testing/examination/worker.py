@@ -10,7 +10,7 @@ import sys
 import traceback
 from typing import Any
 
-from ...errors import UnknownNameError
+from ...errors import PluginError, UnknownNameError
 from .kinds import checks_of
 from .mark import FAILED, Mark, reason_of
 from .subjects import Subject, subjects
@@ -28,7 +28,7 @@ def work() -> None:
 
     try:
         found = subjects(order["target"])
-    except UnknownNameError as error:
+    except (UnknownNameError, PluginError) as error:
         answer(error=str(error), known=False)
         return
     except (Exception, SystemExit) as error:
