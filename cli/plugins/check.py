@@ -14,9 +14,10 @@ STYLES = {"ok": "green", "failed": "bold red", "slow": "yellow", "skipped": "dim
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--verbose", is_flag=True, help="Also print the traceback of each check that failed.")
 @click.option("--only", metavar="CHECK", multiple=True, help="Only this check; may be given several times.")
+@click.option("--name", metavar="NAME", multiple=True, help="Only what is registered by this name; may be given several times.")
 @click.option("--timeout", type=click.FloatRange(min=1), default=900.0, help="Seconds that one check may take.")
 @click.pass_context
-def check(ctx: click.Context, target: str, as_json: bool, verbose: bool, only: tuple[str, ...], timeout: float) -> int:
+def check(ctx: click.Context, target: str, as_json: bool, verbose: bool, only: tuple[str, ...], name: tuple[str, ...], timeout: float) -> int:
     """Examine all that DISTRIBUTION_OR_MODULE brings: an installed distribution, a module that Python can import, or a .py file.
 
     A layer is checked for its configuration, shapes, gradients in float64, float32 against float64, batches of one and of none, threads,
@@ -28,12 +29,12 @@ def check(ctx: click.Context, target: str, as_json: bool, verbose: bool, only: t
     from numbacnn.errors import UnknownNameError
     from numbacnn.testing.examination import CHECKS, examine
 
-    names = {c.name for checks in CHECKS.values() for c in checks}
-    for name in only:
-        if name not in names:
-            raise UnknownNameError("check", name, sorted(names))
+    known = {c.name for checks in CHECKS.values() for c in checks}
+    for wanted in only:
+        if wanted not in known:
+            raise UnknownNameError("check", wanted, sorted(known))
     with _progress(quiet=as_json) as heard:
-        reports = examine(target, names=set(only) or None, timeout=timeout, heard=heard)
+        reports = examine(target, checks=set(only) or None, names=set(name) or None, timeout=timeout, heard=heard)
     passed = bool(reports) and all(report.passed for report in reports)
     if as_json:
         from importlib.metadata import version
@@ -86,6 +87,5 @@ def _print(reports: list, passed: bool, verbose: bool) -> None:
     slow = [f"{r.subject.name}" for r in reports for m in r.marks if m.mark == "slow"]
     if slow:
         console.print(Text(f"slow: {', '.join(slow)}", style=STYLES["slow"]))
-    console.print(
-        Text("passed" if passed else f"failed: {'; '.join(failed)}" if failed else "failed: nothing was examined", style=STYLES["ok" if passed else "failed"])
-    )
+    verdict = "passed" if passed else f"failed: {'; '.join(failed) or 'there is nothing to examine'}"
+    console.print(Text(verdict, style=STYLES["ok" if passed else "failed"]))

@@ -39,9 +39,9 @@ class Zone:
     def overrun(self) -> str | None:
         """Where something was written beside the array, told in bytes."""
         if (bad := np.flatnonzero(self.behind != self.words[self.guard :])).size:
-            return f"{bad[0]} bytes behind its end"
+            return f"up to {bad[-1] + 1} bytes behind its end"
         if (bad := np.flatnonzero(self.before != self.words[: self.guard])).size:
-            return f"{self.guard - bad[-1]} bytes before its beginning"
+            return f"up to {self.guard - bad[0]} bytes before its beginning"
         return None
 
 

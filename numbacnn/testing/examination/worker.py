@@ -1,6 +1,6 @@
 """The process in which plugins are examined: what they do to it harms nobody else.
 
-It is told on standard input, in JSON: target, the checks to run, and those (subject, check) that are done. It answers in lines of JSON:
+It is told on standard input, in JSON: target, checks, names (of what; null: of all), and those (number of the subject, check) that are done. It answers in lines of JSON:
 {"subjects": […]}, then for each check {"begin": [subject, check]} and {"mark": {…}}; or {"error": …} where the target cannot be had.
 """
 
@@ -37,6 +37,8 @@ def work() -> None:
     answer(subjects=[s.as_dict() for s in found])
     done = {tuple(pair) for pair in order["done"]}
     for i, subject in enumerate(found):
+        if order["names"] is not None and subject.name not in order["names"]:
+            continue
         _examine(i, subject, set(order["checks"]), done, answer)
 
 
