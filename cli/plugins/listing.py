@@ -42,7 +42,7 @@ def list_plugins(as_json: bool, everything: bool) -> None:
 
     console = wide_console()
     if not found:
-        console.print("No plugins are installed.")
+        console.print("No plugins are installed. `numbacnn plugins new NAME` starts one.")
         return
     table = Table("kind", "name", "distribution", "version", "CPU", "CUDA", "state")
     table.columns[6].overflow = "fold"

@@ -1,7 +1,8 @@
 """The process in which plugins are examined: what they do to it harms nobody else.
 
-It is told on standard input, in JSON: target, checks, names (of what; null: of all), and those (number of the subject, check) that are done. It answers in lines of JSON:
-{"subjects": […]}, then for each check {"begin": [subject, check]} and {"mark": {…}}; or {"error": …} where the target cannot be had.
+It is told on standard input, in JSON: target, checks, names (of what; null: of all), and those (number of the subject, check) that are
+done. It answers in lines of JSON: {"subjects": […]}, then for each check {"begin": [number of the subject, check]} and {"mark": {…}}; or
+{"error": …} where the target cannot be had.
 """
 
 import json
