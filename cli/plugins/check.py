@@ -74,7 +74,8 @@ def _print(reports: list, passed: bool, verbose: bool) -> None:
     for report in reports:
         subject = report.subject
         owner = f" of {subject.distribution} {subject.version}" if subject.distribution else ""
-        table = Table("check", "mark", "seconds", "", title=f"{subject.kind} {subject.name}{owner}", title_justify="left", title_style="bold")
+        console.print(Text(f"{subject.kind} {subject.name}{owner}", style="bold"))
+        table = Table("check", "mark", "seconds", "")
         table.columns[2].justify = "right"
         table.columns[3].overflow = "fold"
         for mark in report.marks:

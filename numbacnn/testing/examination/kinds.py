@@ -1,12 +1,14 @@
 """Which checks a kind of plugin goes through. A new check is a function in a file of its own and a line here."""
 
-from . import files, layers, memory, threads, width
+from ... import registry
+from . import files, layers, memory, others, threads, width
 from .mark import Check
+from .registration import contract, registered
 from .speed import speed
 
 LAYER = (
-    Check("registered", layers.registered),
-    Check("contract", layers.contract),
+    Check("registered", registered(registry.layers)),
+    Check("contract", contract),
     Check("configuration", layers.configuration),
     Check("shapes", layers.shapes),
     Check("gradients", layers.gradients),
@@ -23,16 +25,17 @@ LAYER = (
     Check("bounds", layers.bounds, costly=True, environment={"NUMBA_BOUNDSCHECK": "1"}),
     Check("speed", speed, costly=True),
 )
-CHECKS: dict[str, tuple[Check, ...]] = {"layer": LAYER}
+CHECKS: dict[str, tuple[Check, ...]] = {
+    "layer": LAYER,
+    "loss": (Check("registered", registered(registry.losses)), Check("contract", contract), Check("values and gradients", others.loss)),
+    "optimizer": (Check("registered", registered(registry.optimizers)), Check("contract", contract), Check("updates", others.optimizer)),
+    "metric": (Check("registered", registered(registry.metrics)), Check("contract", contract), Check("counting", others.metric)),
+    "augmentation": (Check("registered", registered(registry.augmentations)), Check("contract", contract), Check("pictures", others.augmentation)),
+    "model": (Check("contract", contract), Check("training", others.model, costly=True)),
+    "command": (Check("usage", others.command),),
+}
 
 
 def checks_of(kind: str) -> tuple[Check, ...]:
     """The checks for a kind of plugin, in order."""
     return CHECKS.get(kind, ())
-
-
-def check(kind: str, name: str) -> Check:
-    return next(c for c in checks_of(kind) if c.name == name)
-
-
-__all__ = ["CHECKS", "LAYER", "check", "checks_of"]

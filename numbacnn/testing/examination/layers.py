@@ -3,9 +3,8 @@
 import numba
 import numpy as np
 
-from ... import jit, registry
+from ... import jit
 from ...backends import open_backend
-from ...contract import CONTRACT, stated
 from ...errors import PluginError
 from ...layer import Layer
 from ...plan import Plan
@@ -23,27 +22,6 @@ def examples(cls: type[Layer]) -> list[tuple[Layer, tuple]]:
     found = [(layer, tuple(shapes)) for layer, *shapes in cls.examples()]
     assert found, f"{cls.__name__}.examples() yields nothing: yield (layer, input shape, …) for each case that is worth a look"
     return found
-
-
-def registered(cls: type[Layer]) -> str:
-    """Files, `activation=` and the command line know the class by a name that is its own."""
-    name = registry.layers.name_of(cls)
-    found = registry.layers[name]
-    assert found is cls, f"the name {name!r} leads to {found.__module__}.{found.__qualname__}: give the layer another name"
-    point = registry.layers.point(name)
-    if point.dist is None:
-        raise Skip(f'no entry point names it: [project.entry-points."numbacnn.layers"] {cls.__name__} = "{cls.__module__}:{cls.__qualname__}"')
-    return f"{name} of {registry.distribution(point)} {registry.version(point)}"
-
-
-def contract(cls: type[Layer]) -> str:
-    """The class says which contract it was written for, and that is ours. Those of numbacnn need not say it."""
-    if cls.__module__.partition(".")[0] == registry.BUILT_IN:
-        return f"{CONTRACT}, built in"
-    number = stated(cls)
-    assert number is not None, f"{cls.__name__} does not say which contract it was written for: contract: ClassVar[int] = {CONTRACT}"
-    assert number == CONTRACT, f"{cls.__name__} was written for contract {number!r}, this numbacnn has contract {CONTRACT}"
-    return str(number)
 
 
 def configuration(cls: type[Layer]) -> str:

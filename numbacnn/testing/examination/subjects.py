@@ -33,12 +33,12 @@ class Subject:
         return asdict(self)
 
     def load(self) -> Any:
-        """The class, function or command."""
+        """The class or function; of a command its name, after a look whether it can be imported."""
         module, _, name = self.value.partition(":")
         found: Any = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-        return found
+        return self.name if self.kind == registry.commands.kind else found
 
 
 def subjects(target: str) -> list[Subject]:
@@ -66,7 +66,17 @@ def _points() -> list[tuple[str, str, EntryPoint]]:
 
 def _of_distribution(target: str) -> list[Subject]:
     mine = [(kind, name, p) for kind, name, p in _points() if _normal(registry.distribution(p)) == _normal(target)]
-    return [_subject(kind, name, p) for kind, name, p in mine if name not in INTERNAL or registry.distribution(p) != registry.BUILT_IN]
+    return _each_once([_subject(*one) for one in mine if one[1] not in INTERNAL or registry.distribution(one[2]) != registry.BUILT_IN])
+
+
+def _each_once(found: list[Subject]) -> list[Subject]:
+    """What has several names, under its own where that is registered."""
+    once: dict[tuple[str, str], Subject] = {}
+    for subject in found:
+        key = subject.kind, subject.value
+        if key not in once or subject.value.endswith(f":{subject.name}"):
+            once[key] = subject
+    return list(once.values())
 
 
 def _subject(kind: str, name: str, point: EntryPoint) -> Subject:
@@ -92,7 +102,7 @@ def _import(target: str) -> Any:
 
 def _of_module(module: Any) -> list[Subject]:
     known = [(kind, name, p) for kind, name, p in _points() if p.value.partition(":")[0] == module.__name__]
-    found = [_subject(*point) for point in known]
+    found = _each_once([_subject(*point) for point in known])
     for name, cls in sorted(vars(module).items()):
         mine = inspect.isclass(cls) and issubclass(cls, Layer) and cls.__module__ == module.__name__ and not name.startswith("_")
         value = f"{module.__name__}:{name}"
