@@ -63,10 +63,12 @@ class Kernel:
     flat      arrays arrive as one axis, and the first output may share an input's memory
     in_place  the first output may share the memory of any input, or of those inputs that are named
     parallel  loops over `prange` are spread over threads
+    wide      computes with float64 on purpose, also where no argument is float64 (`numbacnn plugins check` asks)
     """
 
-    def __init__(self, func: Callable, parallel: bool = True, flat: bool = False, in_place: bool | tuple[str, ...] = False):
+    def __init__(self, func: Callable, parallel: bool = True, flat: bool = False, in_place: bool | tuple[str, ...] = False, wide: bool = False):
         functools.update_wrapper(self, func)
+        self.wide = wide
         self.func, self.parallel, self.flat, self._in_place = func, parallel, flat, flat or in_place
         self.twin: Callable | None = None
         self.recipe: tuple | None = None

@@ -49,6 +49,12 @@ class Registry:
             self.__dict__.pop(name, None)
         self._loaded.clear()
 
+    def add(self, point: EntryPoint) -> None:
+        """One more entry point, for this process."""
+        every = [*self.every, point]
+        self.refresh()
+        self.every = every
+
     @functools.cached_property
     def every(self) -> list[EntryPoint]:
         """All entry points, those included that are turned off or have a name that is taken."""

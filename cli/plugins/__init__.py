@@ -9,6 +9,7 @@ from numbacnn.errors import UnknownNameError
 SUBCOMMANDS = {  # name: (file, function, short help)
     "new": ("new", "new_plugin", "Write a plugin of your own, which passes its tests at once."),
     "list": ("listing", "list_plugins", "List the plugins that are installed, and whether they work."),
+    "check": ("check", "check", "Examine all that a plugin brings."),
 }
 
 

@@ -88,7 +88,7 @@ def _coefficients(partial, first, depth, gamma, variance, epsilon, elements, fac
             dbeta[c] = sums[c]
 
 
-@kernel
+@kernel(wide=True)
 def coefficients(partial, gamma, variance, epsilon, groups, size, factor, slope, level, dgamma, dbeta):
     """From the sums of parts: the coefficients of dx = g * factor + (x - mean) * slope + level, and each sample's share of dgamma and
     dbeta. All outputs and variance [samples, channels]; size: elements of a sample."""
@@ -136,7 +136,7 @@ def _gradient_lines(x, dy, centre, scale, shift, factor, slope, level, lo, hi, p
             one, grad = x[i + j] - centre[j], dy[i + j]
             if clamped:
                 value = one * scale[j] + shift[j]
-                grad = grad if (value > lo) & (value < hi) else grad * 0
+                grad = grad if (value > lo) & (value < hi) else grad * dx.dtype.type(0)
             dx[i + j] = grad * factor[j] + (one * slope[j] + level[j])
 
 

@@ -80,7 +80,7 @@ def _added(partial, first, channels, total):
         total[c] = sums[c]
 
 
-@kernel
+@kernel(wide=True)
 def fold(partial, total):
     """total [channels] = sums over the rows of partial, which has one axis."""
     for p in prange((total.size + LANES - 1) // LANES):

@@ -1,21 +1,15 @@
-"""Checks for layers: `check_layer` and `check_gradient`, and the values and plans that they draw and make.
+"""Checks for layers: `check_layer` and its parts, and the values and plans that they draw and make."""
 
-`layers_of(MyLayer)` is a hypothesis strategy that draws configurations and input shapes from `examples()` and the fields' ranges.
-"""
-
+import json
 import math
-import types
-import typing
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from .. import fields as codec
 from .. import registry
 from ..backends import open_backend
-from ..errors import ConfigError, ShapeError
 from ..graph import Graph, Node
 from ..layer import Layer
 from ..plan import Plan
@@ -125,111 +119,78 @@ def _quiet_draw(layer: Layer, shapes: Sequence[tuple], batch: int, seed: int) ->
     raise AssertionError(f"{layer}: no values away from the kinks {watched} were found in 200 draws")
 
 
+def check_configuration(layer: Layer) -> None:
+    """The layer's fields come back from JSON as they were, as the same layer."""
+    stored = codec.to_json(layer, lambda cls: registry.layers.name_of(cls) if issubclass(cls, Layer) else None)
+    read = json.loads(json.dumps(stored, allow_nan=False))
+    again = codec.build(type(layer), read, lambda kind, name: registry.layers[name] if issubclass(kind, Layer) else None)
+    assert again == layer, f"{layer} comes back from JSON as {again}"
+
+
+def outputs_of(layer: Layer, shapes: Sequence[tuple], batch: int, seed: int, dtype: Any, **options: Any) -> np.ndarray:
+    """The layer's output, (batch, ...), for the inputs and weights that `seed` draws as float32. options as for Plan."""
+    xs, weights = drawn_values(layer, shapes, batch, seed)
+    plan = plan_of(layer, shapes, batch, {k: v.astype(dtype) for k, v in weights.items()}, dtype=dtype, **options)
+    seeds = [np.zeros(plan.trace.seeds[0].shape)] if options.get("training") else ()
+    return plan.run(xs, shares=seeds, clock=(seed, 5)).outputs[0]
+
+
+def drawn_values(layer: Layer, shapes: Sequence[tuple], batch: int, seed: int) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+    """(inputs, weights) as float32."""
+    generator = np.random.default_rng([seed, 7])
+    xs = [x.astype(np.float32) for x in draw_inputs(shapes, batch, generator)]
+    return xs, {k: v.astype(np.float32) for k, v in draw_weights(layer, shapes, generator).items()}
+
+
+def check_shape(layer: Layer, *shapes: tuple[int, ...], batch: int = 2, seed: int = 0, training: bool = False) -> np.ndarray:
+    """The output is float32, finite and as large as output_shape() says. Returns it."""
+    y = outputs_of(layer, shapes, batch, seed, np.float32, training=training)
+    shape = (batch, *layer.output_shape(*shapes))
+    assert y.shape == shape, f"{layer} on {shapes}: output has shape {y.shape}, output_shape() says {shape}"
+    assert y.dtype == np.float32 and np.isfinite(y).all(), f"{layer} on {shapes}: output is not finite float32"
+    return y
+
+
+def check_precision(layer: Layer, *shapes: tuple[int, ...], batch: int = 2, seed: int = 0, training: bool = False) -> float:
+    """float32 is float64 up to rounding, and the same bits with and without folding and memory reuse. Returns the relative error."""
+    y = check_shape(layer, *shapes, batch=batch, seed=seed, training=training)
+    for options in ({"folding": False}, {"reuse": False}):
+        other = outputs_of(layer, shapes, batch, seed, np.float32, training=training, **options)
+        assert np.array_equal(y, other), f"{layer} on {shapes}: {options} changes the result"
+    error = _difference(y, outputs_of(layer, shapes, batch, seed, np.float64, training=training))
+    assert error < 1e-4, f"{layer} on {shapes}: float32 differs from float64 by {error:.1e}"
+    return error
+
+
+def check_oracle(layer: Layer, *shapes: tuple[int, ...], oracle: Callable, batch: int = 2, seed: int = 0, training: bool = False) -> None:
+    """Values in float64 against a reference, oracle(layer, weights, *xs, training=…); where it returns None, it knows none.
+
+    weights also holds the random state, "clock" (seed, step) and "stream".
+    """
+    xs, weights = drawn_values(layer, shapes, batch, seed)
+    given = {k.partition("/")[2]: v.astype(np.float64) for k, v in weights.items()} | {"clock": (seed, 5), "stream": len(shapes)}
+    expected = oracle(layer, given, *(x.astype(np.float64) for x in xs), training=training)
+    if expected is not None:
+        error = _difference(outputs_of(layer, shapes, batch, seed, np.float64, training=training), expected)
+        assert error < 1e-9, f"{layer} on {shapes}, training={training}: differs from the oracle by {error:.1e}"
+
+
+def _difference(y: np.ndarray, expected: np.ndarray) -> float:
+    """The largest, relative to the largest value."""
+    return float(np.abs(y - expected).max(initial=0) / max(1.0, float(np.abs(expected).max(initial=0))))
+
+
 def check_layer(layer: Layer, *shapes: tuple[int, ...], batch: int = 2, seed: int = 0, oracle: Callable | None = None, gradient: bool = True) -> None:
     """The examination of one layer on inputs of these shapes; raises AssertionError with the values where it fails.
 
     Configuration round trip; output shape; float32 against float64; batch of one; results equal with and without folding and
-    memory reuse; gradients; and, with `oracle(layer, weights, *xs, training=…)`, values against a reference (None: it knows
-    none); weights also holds the random state, "clock" (seed, step) and "stream".
+    memory reuse; gradients; and, with `oracle` (see check_oracle), values against a reference.
+    `numbacnn plugins check` examines more: threads, memory, files, speed.
     """
-    stored = codec.to_json(layer, lambda cls: registry.layers.name_of(cls) if issubclass(cls, Layer) else None)
-    again = codec.build(type(layer), stored, lambda kind, name: registry.layers[name] if issubclass(kind, Layer) else None)
-    assert again == layer, f"{layer} comes back from JSON as {again}"
-    for training in (False, True):
-        _check_values(layer, shapes, batch, seed, oracle, training)
-    _check_values(layer, shapes, 1, seed + 1, oracle, False)
+    check_configuration(layer)
+    for training, size in ((False, batch), (True, batch), (False, 1)):
+        check_precision(layer, *shapes, batch=size, seed=seed + (size == 1), training=training)
+        if oracle is not None:
+            check_oracle(layer, *shapes, oracle=oracle, batch=size, seed=seed + (size == 1), training=training)
     if gradient:
         check_gradient(layer, *shapes, batch=batch, seed=seed)
-
-
-def _check_values(layer: Layer, shapes: Sequence[tuple], batch: int, seed: int, oracle: Callable | None, training: bool) -> None:
-    generator = np.random.default_rng([seed, 7])
-    xs = [x.astype(np.float32) for x in draw_inputs(shapes, batch, generator)]
-    weights = {k: v.astype(np.float32) for k, v in draw_weights(layer, shapes, generator).items()}
-
-    def run(dtype: Any, **options: Any) -> np.ndarray:
-        own = {k: v.astype(dtype) for k, v in weights.items()}
-        plan = plan_of(layer, shapes, batch, own, training=training, dtype=dtype, **options)
-        seeds = [np.zeros(plan.trace.seeds[0].shape)] if training else ()
-        return plan.run(xs, shares=seeds, clock=(seed, 5)).outputs[0]
-
-    y = run(np.float32)
-    shape = (batch, *layer.output_shape(*shapes))
-    assert y.shape == shape, f"{layer} on {shapes}: output has shape {y.shape}, output_shape() says {shape}"
-    assert y.dtype == np.float32 and np.isfinite(y).all(), f"{layer} on {shapes}: output is not finite float32"
-    for options in ({"folding": False}, {"reuse": False}):
-        assert np.array_equal(y, run(np.float32, **options)), f"{layer} on {shapes}: {options} changes the result"
-    exact = run(np.float64)
-    error = float(np.abs(y - exact).max(initial=0) / max(1.0, float(np.abs(exact).max(initial=0))))
-    assert error < 1e-4, f"{layer} on {shapes}: float32 differs from float64 by {error:.1e}"
-    if oracle is not None:
-        given = {k.partition("/")[2]: v.astype(np.float64) for k, v in weights.items()} | {"clock": (seed, 5), "stream": len(shapes)}
-        expected = oracle(layer, given, *(x.astype(np.float64) for x in xs), training=training)
-        if expected is not None:
-            error = float(np.abs(exact - expected).max(initial=0) / max(1.0, float(np.abs(expected).max(initial=0))))
-            assert error < 1e-9, f"{layer} on {shapes}, training={training}: differs from the oracle by {error:.1e}"
-
-
-# ---- hypothesis
-
-
-def layers_of(cls: type[Layer]) -> Any:
-    """A hypothesis strategy of (layer, input shapes): an example, with fields drawn from their ranges and other image sizes."""
-    from hypothesis import assume
-    from hypothesis import strategies as st
-
-    examples = list(cls.examples())
-    hints = typing.get_type_hints(cls)
-    ranges = {f.name: s for f in fields(cls) if f.metadata.get("draw", False) and (s := _strategy(hints[f.name], f.metadata)) is not None}
-
-    @st.composite
-    def draw(pick: Callable) -> tuple[Layer, tuple]:
-        layer, *shapes = pick(st.sampled_from(examples))
-        changed = pick(st.sets(st.sampled_from(sorted(ranges)), max_size=3)) if ranges else set()
-        sizes: dict[int, int] = {}
-
-        def resized(shape: tuple) -> tuple:
-            if len(shape) != 3:
-                return shape
-            return (*(sizes.setdefault(n, pick(st.integers(1, 7))) if n > 1 else n for n in shape[:2]), shape[2])
-
-        shapes = tuple(map(resized, shapes))
-        try:
-            layer = replace(layer, **{name: pick(ranges[name]) for name in sorted(changed)})
-            layer.weights(*shapes)
-            shape = layer.output_shape(*shapes)
-            graph_of(layer, *shapes).shapes()
-            expand(graph_of(layer, *shapes)).shapes()
-        except (ConfigError, ShapeError):
-            assume(False)
-        assume(0 < math.prod(shape) < 2000)
-        return layer, shapes
-
-    return draw()
-
-
-def _strategy(kind: Any, meta: Any) -> Any:
-    """Values for a field, from its annotation and the range in its metadata; None where nothing can be drawn."""
-    from hypothesis import strategies as st
-
-    if meta.get("values") is not None:
-        return st.sampled_from(meta["values"])
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    low, high = meta.get("low"), meta.get("high")
-    if kind is bool:
-        return st.booleans()
-    if origin is Literal:
-        return st.sampled_from(args)
-    if kind is int and low is not None and high is not None:
-        return st.integers(int(low), int(high))
-    if kind is float and low is not None and high is not None:
-        return st.floats(low, high).map(lambda v: round(v, 3))
-    if origin is tuple and Ellipsis not in args:
-        parts = [_strategy(a, meta) for a in args]
-        return None if None in parts else st.tuples(*parts)
-    if origin in (typing.Union, types.UnionType):
-        parts = [s for a in args if a is not type(None) and (s := _strategy(a, meta)) is not None]
-        if parts and type(None) in args:
-            parts.append(st.none())
-        return st.one_of(parts) if parts else None
-    return None
