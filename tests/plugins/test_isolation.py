@@ -184,7 +184,7 @@ def test_turned_off(install, monkeypatch):
         registry.layers["Thrice"]
 
 
-# ---- a layer that is wrong in itself
+# ---- what is wrong in itself
 
 
 @pytest.mark.parametrize(
@@ -250,3 +250,63 @@ def test_help_stands_whatever_is_installed(install, child, tmp_path):
     assert done.stderr.startswith("numbacnn: command 'bad' of numbacnn-bad 0.3 (numbacnn_bad:bad) cannot be imported: ZeroDivisionError")
     done = child(main.format(["bad"]), NUMBACNN_DISABLE_PLUGINS="numbacnn-bad")
     assert "command 'bad' of numbacnn-bad 0.3 (numbacnn_bad:bad) is turned off" in done.stderr
+
+
+LOSS_AND_OPTIMIZER = """
+from numbacnn.losses.mse import MeanSquaredError
+from numbacnn.optimizers.sgd import SGD
+
+@kernel
+def fails(x, y):
+    for i in prange(y.size):
+        y[i] = 0
+        raise ValueError("never")
+
+class MyLoss(MeanSquaredError):
+    def forward(self, step):
+        LOSS
+
+    def backward(self, step):
+        BACK
+
+class MyOptimizer(SGD):
+    def update(self, step):
+        OPTIMIZER
+"""
+
+
+@pytest.mark.parametrize(
+    ("loss", "back", "optimizer", "said"),
+    [
+        ("1 / 0", "pass", "pass", r"forward of the 'loss of dense_1' \(MyLoss of numbacnn-mine 2\.0 \(numbacnn_mine:MyLoss\)\) failed: ZeroDivisionError"),
+        ("pass", "pass", "pass", r"loss 'loss of dense_1' \(MyLoss of numbacnn-mine 2\.0 .*made no output"),
+        ("super().forward(step)", "pass", "pass", r"loss 'loss of dense_1' \(MyLoss of numbacnn-mine .*gave no gradient by its input"),
+        ("super().forward(step)", "1 / 0", "pass", r"backward of the 'loss of dense_1' \(MyLoss of .*failed: ZeroDivisionError"),
+        (
+            "step.run(fails, step.x, out=step.y)",
+            "super().backward(step)",
+            "super().update(step)",
+            r"kernel fails of loss of dense_1 \(MyLoss of .*ValueError: never",
+        ),
+        (
+            "super().forward(step)",
+            "super().backward(step)",
+            "1 / 0",
+            r"update of the optimizer \(MyOptimizer of numbacnn-mine 2\.0 .*failed: ZeroDivisionError",
+        ),
+        (
+            "super().forward(step)",
+            "super().backward(step)",
+            "step.run(fails, step.g, out=step.w)",
+            r"kernel fails of optimizer \(MyOptimizer of .*failed: ValueError",
+        ),
+    ],
+)
+def test_a_faulty_loss_or_optimizer(install, loss, back, optimizer, said):
+    code = LOSS_AND_OPTIMIZER.replace("LOSS", loss, 1).replace("BACK", back).replace("OPTIMIZER", optimizer)
+    install("numbacnn-mine", "2.0", code, losses={"my_loss": "MyLoss"}, optimizers={"MyOptimizer": "MyOptimizer"})
+    model = nn.Sequential([nn.Input((3,)), nn.Dense(4)], seed=0)
+    model.compile("MyOptimizer", "my_loss")
+    with pytest.raises((PluginError, ConfigError), match=said):
+        model.fit(np.ones((2, 3), np.float32), np.ones((2, 4), np.float32))
+    everything_else_works()
