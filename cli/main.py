@@ -20,7 +20,7 @@ SHORT_HELP = {
     "layers": "List the layers that are installed.",
     "bench": "Measure how fast a model trains and predicts here.",
     "describe": "Show what a model or weight file holds.",
-    "plugins": "Start plugins of your own, and list those that are installed.",
+    "plugins": "Write plugins of your own, list those that are installed, examine them.",
     "convert": "Turn model and weight files into other formats.",
 }
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended

@@ -164,6 +164,27 @@ def test_no_contract_is_no_matter_for_the_registry(install):
     assert stated(nn.Twice) == stated(nn.Thrice) == CONTRACT
 
 
+def test_contracts_of_models(install):
+    code = """
+from numbacnn.models.architecture import architecture
+
+@architecture(contract={})
+def one(x, classes):
+    return nn.Dense(classes)(nn.Flatten()(x))
+
+def two(x, classes):
+    return nn.Dense(classes)(nn.Flatten()(x))
+two.contract = {}
+"""
+    install("numbacnn-m", "1.0", code.replace("{}", "1"), models={"one": "one", "two": "two"})
+    for name in ("one", "two"):
+        assert nn.build(name, (4, 4, 1), 3).output.shape == (3,)
+    install("numbacnn-m", "1.0", code.replace("{}", "7"), models={"one": "one", "two": "two"})
+    for name in ("one", "two"):
+        with pytest.raises(ContractError, match=f"model '{name}' of numbacnn-m 1.0 .* written for contract 7"):
+            nn.build(name, (4, 4, 1), 3)
+
+
 def test_turned_off(install, monkeypatch):
     install("numbacnn-twice", "1.0", GOOD, layers={"Twice": "Twice"}, models={"double": "Twice"})
     for value in ("1", "other, Numbacnn_Twice", "numbacnn.twice"):
