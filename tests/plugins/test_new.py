@@ -137,7 +137,7 @@ def test_every_file_is_whole(kind, name, tmp_path):
 def passes(folder):
     environment = {**os.environ, "NUMBACNN_SERIAL": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], cwd=folder, env=environment, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0 and " passed" in done.stdout and "skipped" not in done.stdout, done.stdout + done.stderr
 
