@@ -45,11 +45,11 @@ def examine(
     every = [c for kind in CHECKS for c in checks_of(kind) if checks is None or c.name in checks]
     reports: list[Report] = []
     for environment in dict.fromkeys(tuple(sorted(c.environment.items())) for c in every):
-        wanted = [c.name for c in every if tuple(sorted(c.environment.items())) == environment]
+        wanted = list(dict.fromkeys(c.name for c in every if tuple(sorted(c.environment.items())) == environment))
         order = {"target": target, "checks": wanted, "names": None if names is None else sorted(names)}
         _in_one_environment(order, dict(environment), timeout, heard, reports)
-    places = {c.name: i for i, c in enumerate(every)}
     for report in reports:
+        places = {c.name: i for i, c in enumerate(checks_of(report.subject.kind))}
         report.marks.sort(key=lambda m: places.get(m.check, -1))
     return [r for r in reports if r.marks]
 
