@@ -70,6 +70,7 @@ def test_marks_as_json_and_as_a_table(plugin, numbacnn):
         ("gone", "import"): "failed",
     }
     assert marks["gone", "import"]["detail"] == "ModuleNotFoundError: No module named 'numbacnn_gone'"
+    assert set(marks["Twice", "registered"]) == {"check", "mark", "detail", "seconds"}
     assert marks["Twice", "registered"]["detail"] == "Twice of numbacnn-twice 1.5"
 
     table = numbacnn("plugins", "check", plugin, *CHEAP)

@@ -24,8 +24,9 @@ class Report:
     def passed(self) -> bool:
         return bool(self.marks) and all(m.mark != FAILED for m in self.marks)
 
-    def as_dict(self) -> dict[str, Any]:
-        return self.subject.as_dict() | {"passed": self.passed, "marks": [m.as_dict() for m in self.marks]}
+    def as_dict(self, traces: bool = False) -> dict[str, Any]:
+        """JSON-able; traces: also the tracebacks of what failed."""
+        return self.subject.as_dict() | {"passed": self.passed, "marks": [m.as_dict(traces) for m in self.marks]}
 
 
 def examine(
