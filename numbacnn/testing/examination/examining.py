@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
-from ...errors import PluginError
+from ...errors import ConfigError, PluginError
 from .kinds import CHECKS, checks_of
 from .mark import FAILED, Mark
 from .process import Process
@@ -41,8 +42,11 @@ def examine(
 
     checks, names: only these checks, of what has one of these names. timeout: seconds that one check may take.
     heard(subject, check) is told what begins.
-    Raises PluginError where there is no such target, or where it is turned off. A module that cannot be imported is a report with a failed mark.
+    Raises PluginError where there is no such target, or where it is turned off, ConfigError without hypothesis. A module that cannot be
+    imported is a report with a failed mark.
     """
+    if find_spec("hypothesis") is None:
+        raise ConfigError("the examination draws configurations with hypothesis, which is not installed: pip install hypothesis")
     every = [c for kind in CHECKS for c in checks_of(kind) if checks is None or c.name in checks]
     reports: list[Report] = []
     for environment in dict.fromkeys(tuple(sorted(c.environment.items())) for c in every):
