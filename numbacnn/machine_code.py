@@ -181,8 +181,13 @@ _DIGITS = re.compile(r"(%\S+) = .*@llvm\.log10\.f64\(double (%[^\s)]+)\)")  # of
 
 def computes_wide(code: str) -> bool:
     """Whether there is float64 in optimized LLVM IR; how Numba's own code compares sizes and writes messages is not meant."""
+    return any(map(_function_computes_wide, code.split("\ndefine ")))
+
+
+def _function_computes_wide(code: str) -> bool:
     lines = [line for line in _DOUBLE.findall(code) if not _LENGTH.search(line)]
-    digits = {name for line in lines if (found := _DIGITS.search(line)) for name in found.groups()}
+    made = {line.split()[0] for line in lines}
+    digits = {name for line in lines if (found := _DIGITS.search(line)) and found[2] not in made for name in found.groups()}
     digits |= {line.split()[0] for line in lines if "@llvm.floor.f64" in line and digits & _names(line)}
     return not all(digits & _names(line) for line in lines)
 

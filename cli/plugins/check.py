@@ -39,7 +39,7 @@ def check(ctx: click.Context, target: str, as_json: bool, verbose: bool, only: t
     if as_json:
         from importlib.metadata import version
 
-        content = {"target": target, "numbacnn": version("numbacnn"), "passed": passed, "subjects": [r.as_dict() for r in reports]}
+        content = {"target": target, "numbacnn": version("numbacnn"), "passed": passed, "subjects": [r.as_dict(verbose) for r in reports]}
         click.echo(json.dumps(content, indent=2))
     else:
         _print(reports, passed, verbose)

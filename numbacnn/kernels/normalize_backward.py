@@ -177,7 +177,7 @@ def normalize_backward(
     factor, slope, level = (step.new(samples, channels) for _ in range(3))
     shares = [dgamma.reshape(1, channels), dbeta.reshape(1, channels)] if samples == 1 else [step.new(samples, channels) for _ in range(2)]
     step.run(coefficients, partial, gamma, variance, epsilon, groups, cut.size, out=(factor, slope, level, *shares))
-    if samples > 1:
+    if samples != 1:
         for share, out in zip(shares, (dgamma, dbeta), strict=True):
             step.run(fold, share.reshape(-1), out=out)
     step.run(normalized_gradient, step.x, dy, mean, scale, beta, factor, slope, level, *clamp, *cut, out=step.dx)

@@ -37,7 +37,8 @@ def blocks(samples: int, size: int, channels: int) -> Blocks:
         unit = 16 // math.gcd(channels, 16) * channels  # lines are whole vectors
         width = unit * max(1, round(_LINE / unit))
     block = width * max(16, _BLOCK // width)
-    return Blocks(size // samples, channels, width, block, -(-size // samples // block))
+    size //= max(1, samples)
+    return Blocks(size, channels, width, block, -(-size // block))
 
 
 @compiled

@@ -6,6 +6,7 @@ import broken
 import pytest
 
 from numbacnn import registry
+from numbacnn.errors import ConfigError
 from numbacnn.testing.examination import CHECKS, FAILED, OK, SKIPPED, examine, subjects
 
 LAYER = {check.name: check for check in CHECKS["layer"]}
@@ -86,3 +87,9 @@ def test_a_module_that_cannot_be_imported_is_a_failed_mark(tmp_path):
     assert not report.passed and report.marks[0].check == "import"
     assert report.marks[0].detail == "ModuleNotFoundError: No module named 'no_such_module'"
     assert json.dumps(report.as_dict())
+
+
+def test_without_hypothesis_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("numbacnn.testing.examination.examining.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="pip install hypothesis"):
+        examine("numbacnn")

@@ -3,7 +3,7 @@
 A check is a function of what it examines that returns a few words, or raises (mark.py). kinds.py lists the checks of each kind of plugin.
 """
 
-from .examine import Report, examine
+from .examining import Report, examine
 from .kinds import CHECKS, LAYER
 from .mark import FAILED, OK, SKIPPED, SLOW, Check, Mark
 from .subjects import Subject, subjects

@@ -2,18 +2,15 @@
 
 from collections.abc import Callable
 
-from ...errors import ConfigError
 from ...layer import Layer
 from ..draws import layers_of
 
 
 def each_drawn(cls: type[Layer], count: int, check: Callable) -> int:
     """check(layer, shapes, batch, seed) for `count` draws; what it raises is raised for the smallest draw. Returns how many differed."""
-    try:
-        from hypothesis import HealthCheck, given, settings
-        from hypothesis import strategies as st
-    except ImportError:
-        raise ConfigError("configurations are drawn with hypothesis, which is not installed: pip install hypothesis") from None
+    from hypothesis import HealthCheck, given, settings
+    from hypothesis import strategies as st
+
     seen = set()
 
     @settings(max_examples=count, database=None, derandomize=True, deadline=None, print_blob=False, suppress_health_check=list(HealthCheck))

@@ -62,5 +62,5 @@ class Mark:
     seconds: float = 0.0
     trace: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    def as_dict(self, traces: bool = True) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if traces or name != "trace"}

@@ -44,7 +44,7 @@ def same_bits(cls: type[Layer]) -> str:
             first = _results(layer, shapes, training, 1)
             for threads in (*counts, counts[-1]):
                 for what, values in _results(layer, shapes, training, threads).items():
-                    assert np.array_equal(values.view(np.uint8), first[what].view(np.uint8)), (
+                    assert values.tobytes() == first[what].tobytes(), (
                         f"{layer} on {tuple(shapes)}: {what} has other bits with {threads} threads (or in another run) than with 1"
                     )
     return f"{', '.join(map(str, counts))} threads"

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
-from ...errors import PluginError
+from ...errors import ConfigError, PluginError
 from .kinds import CHECKS, checks_of
 from .mark import FAILED, Mark
 from .process import Process
@@ -24,8 +25,9 @@ class Report:
     def passed(self) -> bool:
         return bool(self.marks) and all(m.mark != FAILED for m in self.marks)
 
-    def as_dict(self) -> dict[str, Any]:
-        return self.subject.as_dict() | {"passed": self.passed, "marks": [m.as_dict() for m in self.marks]}
+    def as_dict(self, traces: bool = False) -> dict[str, Any]:
+        """JSON-able; traces: also the tracebacks of what failed."""
+        return self.subject.as_dict() | {"passed": self.passed, "marks": [m.as_dict(traces) for m in self.marks]}
 
 
 def examine(
@@ -40,16 +42,19 @@ def examine(
 
     checks, names: only these checks, of what has one of these names. timeout: seconds that one check may take.
     heard(subject, check) is told what begins.
-    Raises PluginError where there is no such target, or where it is turned off. A module that cannot be imported is a report with a failed mark.
+    Raises PluginError where there is no such target, or where it is turned off, ConfigError without hypothesis. A module that cannot be
+    imported is a report with a failed mark.
     """
+    if find_spec("hypothesis") is None:
+        raise ConfigError("the examination draws configurations with hypothesis, which is not installed: pip install hypothesis")
     every = [c for kind in CHECKS for c in checks_of(kind) if checks is None or c.name in checks]
     reports: list[Report] = []
     for environment in dict.fromkeys(tuple(sorted(c.environment.items())) for c in every):
-        wanted = [c.name for c in every if tuple(sorted(c.environment.items())) == environment]
+        wanted = list(dict.fromkeys(c.name for c in every if tuple(sorted(c.environment.items())) == environment))
         order = {"target": target, "checks": wanted, "names": None if names is None else sorted(names)}
         _in_one_environment(order, dict(environment), timeout, heard, reports)
-    places = {c.name: i for i, c in enumerate(every)}
     for report in reports:
+        places = {c.name: i for i, c in enumerate(checks_of(report.subject.kind))}
         report.marks.sort(key=lambda m: places.get(m.check, -1))
     return [r for r in reports if r.marks]
 
