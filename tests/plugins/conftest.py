@@ -1,6 +1,8 @@
 """Plugin distributions in a temporary folder on sys.path."""
 
+import os
 import shutil
+import subprocess
 import sys
 import textwrap
 
@@ -49,3 +51,12 @@ def install(tmp_path, monkeypatch):
         if name.startswith("numbacnn_") and not name.startswith("numbacnn_cli"):
             del sys.modules[name]
     refresh()
+
+
+@pytest.fixture
+def child(install, tmp_path):
+    def run(code, **environment):
+        path = os.pathsep.join((str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")))
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": path, **environment})
+
+    return run
