@@ -22,10 +22,21 @@ def layers() -> None:
 
     table = Table("layer", "distribution", "version", "CPU", "CUDA", "state")
     table.columns[5].overflow = "fold"
-    for row in rows():
+    found = rows()
+    for row in found:
         marks = ("yes" if row.cpu else "–", "yes" if row.cuda else "–")
-        table.add_row(row.name, Text(row.distribution), Text(row.version), *marks, Text(row.state, style="red" if row.broken else ""))
-    wide_console().print(table)
+        bold = "" if row.distribution == registry.BUILT_IN else "bold"
+        table.add_row(
+            Text(row.name, style=bold), Text(row.distribution, style=bold), Text(row.version), *marks, Text(row.state, style="red" if row.broken else "")
+        )
+    console = wide_console()
+    console.print(table)
+    of_plugins: dict[str, list[str]] = {}
+    for row in found:
+        if row.distribution != registry.BUILT_IN and not row.broken:
+            of_plugins.setdefault(f"{row.distribution} {row.version}", []).append(row.name)
+    for owner, names in of_plugins.items():
+        console.print(Text(f"from the plugin {owner}: {', '.join(names)}"))
 
 
 @dataclass(frozen=True)
@@ -55,11 +66,11 @@ def rows() -> list[Row]:
             continue
         point = registry.layers.point(name)
         state = "ok" if cls.__name__ == name else f"as {cls.__name__}"
-        found.append(Row(name, registry.distribution(point), registry.version(point), True, _has_twins(cls), state))
+        found.append(Row(name, registry.distribution(point), registry.version(point), True, has_twins(cls), state))
     return found
 
 
-def _has_twins(cls: type) -> bool:
+def has_twins(cls: type) -> bool:
     """Whether the kernels in the layer's file all have a CUDA twin (and there are any)."""
     from numbacnn.jit import Kernel
 

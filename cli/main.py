@@ -7,7 +7,7 @@ import warnings
 import click
 
 from numbacnn import registry
-from numbacnn.errors import NumbacnnError, PluginError, UnknownNameError
+from numbacnn.errors import NumbacnnError
 
 # What `numbacnn --help` says of the built-in commands, in this order: their modules are not imported for it.
 SHORT_HELP = {
@@ -20,6 +20,7 @@ SHORT_HELP = {
     "layers": "List the layers that are installed.",
     "bench": "Measure how fast a model trains and predicts here.",
     "describe": "Show what a model or weight file holds.",
+    "plugins": "Write plugins of your own, list those that are installed, examine them.",
     "convert": "Turn model and weight files into other formats.",
 }
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
@@ -35,15 +36,11 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in registry.commands.points:
             return None
-        command = registry.commands[name]
-        if not isinstance(command, click.Command):
-            point = registry.commands.point(name)
-            raise PluginError(f"command {name!r} of {registry.distribution(point)} ({point.value}) is no click command: it is a {type(command).__name__}")
-        return command
+        return registry.commands[name]
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if not args[0].startswith("-") and args[0] not in registry.commands.points:
-            raise UnknownNameError("command", args[0], registry.commands)
+            raise registry.commands.unknown(args[0])
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -66,6 +63,7 @@ def numbacnn() -> None:
 
 def main(args: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 1 (an image failed), 2 (bad input), 3 (NaN in the loss) or 130 (Ctrl-C)."""
+    in_python, warnings.formatwarning = warnings.formatwarning, _one_line
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "the model is not compiled")  # commands that train say themselves how
@@ -89,6 +87,12 @@ def main(args: list[str] | None = None) -> int:
     except OSError as error:  # no permission, no space left, …
         named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         return _fail(named, NumbacnnError.exit_status)
+    finally:
+        warnings.formatwarning = in_python
+
+
+def _one_line(message: Warning, *_: object) -> str:
+    return f"numbacnn: warning: {' '.join(str(message).split())}\n"
 
 
 def _fail(message: str, status: int) -> int:

@@ -57,7 +57,7 @@ class ModelOrFile(click.ParamType):
             return path
         if path.suffix or len(path.parts) > 1:
             self.fail(f"there is no model file {value!r}", param, ctx)
-        raise UnknownNameError("model", value, registry.models)
+        raise registry.models.unknown(value)
 
 
 class AutoOrModel(ModelOrFile):

@@ -35,9 +35,8 @@ _NAMES = {
     **dict.fromkeys(("GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal", "LecunUniform", "LecunNormal", "Zeros", "Ones", "Orthogonal"), "init"),
     **dict.fromkeys(("RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling"), "init"),
     **dict.fromkeys(("Layer", "Elementwise", "Weight", "option"), "layer"),
-    **dict.fromkeys(
-        ("NumbacnnError", "ShapeError", "ConfigError", "UnknownNameError", "PluginError", "FileError", "DataError", "DeviceError", "NotFiniteError"), "errors"
-    ),
+    **dict.fromkeys(("NumbacnnError", "ShapeError", "ConfigError", "UnknownNameError", "PluginError", "ContractError"), "errors"),
+    **dict.fromkeys(("FileError", "DataError", "DeviceError", "NotFiniteError"), "errors"),
 }
 
 
@@ -49,6 +48,8 @@ def __getattr__(name: str) -> Any:
         for group in (registry.layers, registry.losses, registry.optimizers, registry.metrics, registry.augmentations):
             if name in group:
                 return group[name]
+            if isinstance(off := group.unknown(name), registry.PluginError):  # NUMBACNN_DISABLE_PLUGINS
+                raise AttributeError(str(off))
     raise AttributeError(f"module 'numbacnn' has no attribute {name!r}")
 
 

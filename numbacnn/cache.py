@@ -20,7 +20,7 @@ import platformdirs
 from numba.core import config
 from numba.core.registry import cpu_target
 
-FORMAT = 4  # of the files, and of how machine_code.py and share_loop.py translate
+FORMAT = 7  # of the files, and of how machine_code.py and share_loop.py translate
 _TRUSTED = {"numba", "numpy", "math", "builtins", "operator", "llvmlite", "functools", "ctypes", "numbacnn.simulator"}
 
 

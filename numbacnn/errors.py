@@ -32,6 +32,10 @@ class PluginError(NumbacnnError, ImportError):
     """An entry point that cannot be loaded or that clashes with another one."""
 
 
+class ContractError(PluginError, ConfigError):
+    """A plugin that was written for another version of the contract."""
+
+
 class FileError(NumbacnnError, ValueError):
     """A file that is damaged, not ours, or unsafe."""
 

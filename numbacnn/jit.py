@@ -90,11 +90,20 @@ class Kernel:
     in_place  the first output may share the memory of any input, or of those inputs that are named
     parallel  loops over `prange` are spread over threads; False: on a GPU only, because a CPU has done it before another thread wakes up
     vector    its source is made of the CPU's vectors: only a twin brings it to a GPU
+    wide      computes with float64 on purpose, also where no argument is float64 (`numbacnn plugins check` asks)
     """
 
-    def __init__(self, func: Callable, parallel: bool = True, flat: bool = False, in_place: bool | tuple[str, ...] = False, vector: bool = False):
+    def __init__(
+        self,
+        func: Callable,
+        parallel: bool = True,
+        flat: bool = False,
+        in_place: bool | tuple[str, ...] = False,
+        vector: bool = False,
+        wide: bool = False,
+    ):
         functools.update_wrapper(self, func)
-        self.vector = vector
+        self.vector, self.wide = vector, wide
         self.func, self.parallel, self.flat, self._in_place = func, parallel, flat, flat or in_place
         self.twin: Twin | None = None
         self.recipe: tuple | None = None

@@ -20,6 +20,7 @@ from .machine_code import pack
 from .native import LINE, SPINS, engine
 from .share_loop import SHARED, WHOLE
 
+_ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)  # see machine_code.py
 SHARES = (8, 4, 2, 1, 1)  # how a thread's own part is cut
 
 
@@ -50,6 +51,13 @@ class Launch:
         """By one thread: for little work."""
         self.memory[1] &= ~np.uint64(SHARED)
         return self
+
+    def share(self, first: int, last: int, rest: bool = False) -> None:
+        """Do only the jobs between two parts of WHOLE, and what follows the loop where `rest` says so; for who wants to see what a share does."""
+        failure = ctypes.c_void_p()
+        entry = _ENTRY(int(self.memory[0]))
+        if code := entry(self.memory.ctypes.data + 16, first, last, rest, ctypes.byref(failure)):
+            raise _exception(code, failure.value or 0)
 
     def __call__(self) -> None:
         replay((self,), numba.get_num_threads() if int(self.memory[1]) & SHARED else 1)
@@ -127,7 +135,9 @@ def replay(launches: Sequence[Launch], threads: int) -> None:
     if done < len(launches):
         code, exception = state[4:6].tolist()
         state[4:6] = 0
-        raise _exception(code, exception)
+        error = _exception(code, exception)
+        error.launch = launches[done]
+        raise error
 
 
 def _exception(code: int, info: int) -> BaseException:

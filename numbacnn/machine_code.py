@@ -8,6 +8,7 @@ The code is entered through `int32 entry(slots, first, last, rest, exception)`, 
 """
 
 import functools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,7 +23,7 @@ from numba.core.untyped_passes import TranslateByteCode
 
 from .share_loop import HIDDEN, ManyLoops, ShareLoop
 
-LAYER = 4  # kind, beside those of share_loop.py: Numba's threading layer runs the loops
+LAYER, WIDE = 4, 8  # kinds, beside those of share_loop.py: Numba's threading layer runs the loops; float64 is computed with
 _INT = llvm.IntType(64)
 
 
@@ -173,10 +174,32 @@ def _parts(context: Any) -> Iterator[None]:
         code._library_class = codegen.JITCodeLibrary
 
 
+_DOUBLE = re.compile(r"^  .*\bdouble\b.*$", re.MULTILINE)  # an instruction, in optimized LLVM IR
+_LENGTH = re.compile(r"= ([us]itofp|fcmp) ")  # alone they only compare sizes, of which one is unsigned
+_DIGITS = re.compile(r"(%\S+) = .*@llvm\.log10\.f64\(double (%[^\s)]+)\)")  # of an integer, for an error's message
+
+
+def computes_wide(code: str) -> bool:
+    """Whether there is float64 in optimized LLVM IR; how Numba's own code compares sizes and writes messages is not meant."""
+    return any(map(_function_computes_wide, code.split("\ndefine ")))
+
+
+def _function_computes_wide(code: str) -> bool:
+    lines = [line for line in _DOUBLE.findall(code) if not _LENGTH.search(line)]
+    made = {line.split()[0] for line in lines}
+    digits = {name for line in lines if (found := _DIGITS.search(line)) and found[2] not in made for name in found.groups()}
+    digits |= {line.split()[0] for line in lines if "@llvm.floor.f64" in line and digits & _names(line)}
+    return not all(digits & _names(line) for line in lines)
+
+
+def _names(line: str) -> set[str]:
+    return set(re.findall(r"%[^\s,)]+", line))
+
+
 class _Library(codegen.JITCodeLibrary):
     """Becomes object code, in which only the entry can be seen: nothing is shared with what other kernels carry along."""
 
-    entry, object_code = "", b""
+    entry, object_code, wide = "", b"", False
 
     def _optimize_final_module(self) -> None:
         module = self._final_module
@@ -187,6 +210,7 @@ class _Library(codegen.JITCodeLibrary):
 
     def _finalize_final_module(self) -> None:
         self._verify_declare_only_symbols()
+        self.wide = computes_wide(str(self._final_module))
         self.object_code = self._codegen._tm.emit_object(self._final_module)
         self._finalized = True
 
@@ -217,4 +241,4 @@ def _translate(func: Callable, signature: tuple, symbol: str, options: dict, pip
     library.entry = symbol
     _add_entry(library, context, result.fndesc, signature, len(hidden), symbol)
     library.finalize()
-    return result.metadata.get("kind", LAYER), library.object_code
+    return result.metadata.get("kind", LAYER) | WIDE * library.wide, library.object_code

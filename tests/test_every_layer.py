@@ -1,4 +1,4 @@
-"""Every registered layer, a plugin's too, without a line of test code for it: values, shapes, gradients, files.
+"""Every registered layer, a plugin's too, without a line of test code for it: values, and the examination of `numbacnn plugins check`.
 
 What a layer brings along: `examples()`, ranges in its fields' metadata, `kinks`, and for a built-in its oracle in reference.py.
 """
@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import reference
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import numbacnn as nn
 from numbacnn import registry, testing
 from numbacnn.jit import kernel, prange
-from numbacnn.layer import Elementwise, Layer, activation_layer, option
+from numbacnn.layer import Layer, activation_layer, option
+from numbacnn.testing.examination import FAILED, LAYER, OK, examine
 
 CLASSES = sorted({registry.layers[name] for name in registry.layers} - {registry.layers["Input"]}, key=lambda cls: cls.__name__)
 EXAMPLES = [pytest.param(layer, shapes, id=f"{cls.__name__}-{i}") for cls in CLASSES for i, (layer, *shapes) in enumerate(cls.examples())]
@@ -41,33 +41,41 @@ def test_has_an_oracle_and_something_to_draw(cls):
 
 
 @pytest.mark.parametrize(("layer", "shapes"), EXAMPLES)
-def test_example(layer, shapes):
-    testing.check_layer(layer, *shapes, oracle=oracle)
+def test_values(layer, shapes):
+    for training, batch in ((False, 2), (True, 2), (False, 1)):
+        testing.check_oracle(layer, *shapes, oracle=oracle, batch=batch, seed=batch, training=training)
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
-@settings(max_examples=12)
-@given(data=st.data())
-def test_drawn_configurations(cls, data):
-    layer, shapes = data.draw(testing.layers_of(cls))
-    testing.check_gradient(layer, *shapes, batch=data.draw(st.integers(1, 3)), seed=data.draw(st.integers(0, 99)), directions=1)
+def test_examination(cls):
+    """What `numbacnn plugins check` looks at: configuration, shapes, gradients, precision, batches, memory, threads, float64, files."""
+    marks = [check.mark(cls) for check in LAYER if not check.costly]
+    failed = [(mark.check, mark.trace) for mark in marks if mark.mark != OK]
+    assert not failed, "\n".join(f"{check}: {trace}" for check, trace in failed)
 
 
-@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
-def test_save_and_load(cls, tmp_path):
-    layer, *shapes = next(iter(cls.examples()))
-    inputs = [nn.Input(s) for s in shapes]
-    model = nn.Model(inputs, layer(inputs[0] if len(inputs) == 1 else inputs), seed=3)
-    xs = [np.random.default_rng(0).standard_normal((3, *s)).astype(np.float32) for s in shapes]
-    x = xs[0] if len(xs) == 1 else xs
-    y = model.predict(x)
-    model.save(tmp_path / "model.h5")
-    again = nn.load(tmp_path / "model.h5")
-    assert [h.layer for h in again.layers] == [h.layer for h in model.layers]
-    assert np.array_equal(again.predict(x), y)
-    assert np.array_equal(model.predict(xs[0][:1] if len(xs) == 1 else [a[:1] for a in xs]), y[:1]) or np.allclose(
-        y[:1], model.predict([a[:1] for a in xs] if len(xs) > 1 else xs[0][:1]), atol=1e-6
-    )
+COSTLY = {check.name for check in LAYER if check.costly}
+FEW = {"ReLU", "MaxPooling2D"}
+
+
+def test_costly_part_of_the_examination():
+    """Bounds, speed, and files that another process loads: of two layers here, of the others in the nightly tests."""
+    reports = examine("numbacnn", checks=COSTLY, names=FEW)
+    assert {r.subject.name for r in reports} == FEW
+    _assert_passed(reports)
+
+
+@pytest.mark.slow
+def test_costly_part_of_the_examination_of_all():
+    reports = examine("numbacnn", checks=COSTLY, names={cls.__name__ for cls in CLASSES} - FEW)
+    assert len(reports) == len(CLASSES) - len(FEW)
+    _assert_passed(reports)
+
+
+def _assert_passed(reports):
+    marks = [(r.subject.name, mark) for r in reports for mark in r.marks]
+    assert [(name, mark.check, mark.detail) for name, mark in marks if mark.mark == FAILED] == []
+    assert {mark.check for _, mark in marks} == COSTLY
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
@@ -82,58 +90,13 @@ def test_input_that_is_not_contiguous(cls):
     assert np.array_equal(model.predict(views[0] if one else views), model.predict(copies[0] if one else copies))
 
 
-# ---- the examination itself finds what is wrong
+# ---- what is drawn, and what a plan refuses (tests/testing/ has the faults that the examination finds)
 
 
 @kernel(flat=True)
 def triple(x, y):
     for i in prange(y.size):
         y[i] = 3 * x[i]
-
-
-@kernel(flat=True)
-def triple_wrong(dy, dx):
-    for i in prange(dx.size):
-        dx[i] = dy[i] * (3 + 1e-4)
-
-
-@dataclass(frozen=True)
-class Wrong(Layer):
-    def forward(self, step):
-        step.run(triple, step.x, out=step.y)
-
-    def backward(self, step):
-        step.run(triple_wrong, step.dy, out=step.dx)
-
-
-@dataclass(frozen=True)
-class WrongCube(Elementwise):
-    @staticmethod
-    def f(x):
-        return x * x * x
-
-    @staticmethod
-    def df(x):
-        return 3.0 * x * x + 1e-4
-
-
-@pytest.mark.parametrize("layer", [Wrong(), WrongCube()], ids=lambda layer: type(layer).__name__)
-def test_a_wrong_gradient_is_caught(layer):
-    with pytest.raises(AssertionError, match="gradient by input 0"):
-        testing.check_gradient(layer, (4, 5, 3))
-
-
-def test_a_wrong_shape_is_caught():
-    @dataclass(frozen=True)
-    class Liar(Layer):
-        def output_shape(self, x):
-            return (x[0],)
-
-        def forward(self, step):
-            step.y = step.x
-
-    with pytest.raises(nn.ConfigError, match=r"made \(4, 5, 3\), but its output_shape\(\) says \(4,\)"):
-        testing.check_layer(Liar(), (4, 5, 3), gradient=False)
 
 
 def test_a_layer_with_fields_but_nothing_to_draw_is_caught():

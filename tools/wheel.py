@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+TEMPLATES = ROOT / "cli/plugins/templates"  # of `numbacnn plugins new`
 FOLDERS = {"numbacnn": "numbacnn", "cli": "numbacnn_cli"}  # in the checkout: in the wheel
 
 
@@ -16,7 +17,8 @@ def expected() -> set[str]:
         for path in (ROOT / folder).rglob("*.py")
         if "__pycache__" not in path.parts
     }
-    return found | {"numbacnn/py.typed", "numbacnn/models/imagenet_labels.txt"}
+    templates = {f"numbacnn_cli/plugins/{p.relative_to(TEMPLATES.parent).as_posix()}" for p in TEMPLATES.rglob("*") if p.is_file()}
+    return found | templates | {"numbacnn/py.typed", "numbacnn/models/imagenet_labels.txt"}
 
 
 def main(wheel: str) -> int:

@@ -106,7 +106,7 @@ def _sum(x, i, j, k, first, y):
         y[i, j, k, first + c] = sums[c]
 
 
-@kernel
+@kernel(wide=True)
 def sum_stretched(x, y):
     """y = x summed over the axes along which y has one element; both with four axes."""
     blocks = (y.shape[3] + LANES - 1) // LANES

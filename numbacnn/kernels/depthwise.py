@@ -42,7 +42,7 @@ def band_rows(source: tuple[int, ...], out: tuple[int, ...], itemsize: int) -> i
     images, height = out[:2]
     row = itemsize * (source[1] * source[2] * source[3] // height + out[2] * out[3])
     rows = min(height, max(1, CACHE // row))
-    bands = max(-(-height // rows), min(height, -(-JOBS // images)))
+    bands = max(-(-height // rows), min(height, -(-JOBS // max(1, images))))
     return -(-height // bands)
 
 

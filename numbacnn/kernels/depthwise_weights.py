@@ -24,7 +24,7 @@ CACHE = 256 << 10  # bytes of a chunk in L2
 def parts_shape(shape: tuple[int, ...], taps: int, dtype: Any) -> tuple[int, int]:
     """Shape of the partial sums, for a gradient of this `shape` (N, H, W, outputs)."""
     width, groups, lines = lanes(dtype), (taps + TAPS) // TAPS, shape[0] * shape[1]
-    rows = -(-lines // PARTS)
+    rows = max(1, -(-lines // PARTS))
     return -(-lines // rows), -(-shape[3] // width) * width * groups * TAPS
 
 

@@ -90,7 +90,7 @@ def _coefficients(partial, first, depth, gamma, variance, epsilon, elements, fac
             dbeta[c] = sums[c]
 
 
-@kernel
+@kernel(wide=True)
 def coefficients(partial, gamma, variance, epsilon, groups, size, factor, slope, level, dgamma, dbeta):
     """From the sums of parts: the coefficients of dx = g * factor + (x - mean) * slope + level, and each sample's share of dgamma and
     dbeta. All outputs and variance [samples, channels]; size: elements of a sample."""
@@ -138,7 +138,7 @@ def _gradient_lines(x, dy, centre, scale, shift, factor, slope, level, lo, hi, p
             one, grad = x[i + j] - centre[j], dy[i + j]
             if clamped:
                 value = one * scale[j] + shift[j]
-                grad = grad if (value > lo) & (value < hi) else grad * 0
+                grad = grad if (value > lo) & (value < hi) else grad * dx.dtype.type(0)
             dx[i + j] = grad * factor[j] + (one * slope[j] + level[j])
 
 
@@ -194,7 +194,7 @@ def normalize_backward(
     factor, slope, level = (step.new(samples, channels) for _ in range(3))
     shares = [dgamma.reshape(1, channels), dbeta.reshape(1, channels)] if samples == 1 else [step.new(samples, channels) for _ in range(2)]
     step.run(coefficients, partial, gamma, variance, epsilon, groups, cut.size, out=(factor, slope, level, *shares))
-    if samples > 1:
+    if samples != 1:
         for share, out in zip(shares, (dgamma, dbeta), strict=True):
             step.run(fold, share.reshape(-1), out=out)
     step.run(normalized_gradient, step.x, dy, mean, scale, beta, factor, slope, level, *clamp, *cut, out=step.dx)

@@ -39,7 +39,8 @@ def blocks(samples: int, size: int, channels: int) -> Blocks:
         unit = 16 // math.gcd(channels, 16) * channels  # lines are whole vectors
         width = unit * max(1, round(_LINE / unit))
     block = width * max(16, _BLOCK // width)
-    return Blocks(size // samples, channels, width, block, -(-size // samples // block))
+    size //= max(1, samples)
+    return Blocks(size, channels, width, block, -(-size // block))
 
 
 @compiled
@@ -95,7 +96,7 @@ def _added(partial, first, channels, total):
         total[c] = sums[c]
 
 
-@kernel
+@kernel(wide=True)
 def fold(partial, total):
     """total [channels] = sums over the rows of partial, which has one axis."""
     for p in prange((total.size + LANES - 1) // LANES):

@@ -90,7 +90,7 @@ def _put_together(moments, first, depth, gamma, epsilon, mean, variance, scale):
         scale[c] = gamma[first + c] / math.sqrt(total[c] / n[c] + epsilon)
 
 
-@kernel
+@kernel(wide=True)
 def statistics(moments, gamma, epsilon, groups, mean, variance, scale):
     """Per sample and channel [samples, channels]: mean and variance of the channel's group, and gamma / sqrt(variance + epsilon).
 

@@ -18,12 +18,13 @@ from ..layer import Initial, Layer, Penalty, Weight, option, positive
 @kernel(parallel=False)
 def update_moving(mean, variance, momentum, moving_mean, moving_variance):
     """moving = moving * momentum + batch * (1 - momentum)."""
+    one = mean.dtype.type(1)
     for c in prange(moving_mean.size):
-        moving_mean[c] += (mean[0, c] - moving_mean[c]) * (1 - momentum)
-        moving_variance[c] += (variance[0, c] - moving_variance[c]) * (1 - momentum)
+        moving_mean[c] += (mean[0, c] - moving_mean[c]) * (one - momentum)
+        moving_variance[c] += (variance[0, c] - moving_variance[c]) * (one - momentum)
 
 
-@kernel(parallel=False)
+@kernel(parallel=False, wide=True)
 def resting_scale(gamma, variance, epsilon, scale):
     for c in prange(scale.size):
         scale[c] = gamma[c] / math.sqrt(np.float64(variance[c]) + epsilon)

@@ -106,8 +106,8 @@ class Concatenate(Layer):
         return at
 
     def _rows(self, buffer: Any) -> Any:
-        rows = math.prod(buffer.shape[: self._place(len(buffer.shape) - 1) + 1])
-        return buffer.reshape(rows, math.prod(buffer.shape) // rows)
+        place = self._place(len(buffer.shape) - 1) + 1
+        return buffer.reshape(math.prod(buffer.shape[:place]), math.prod(buffer.shape[place:]))
 
     def forward(self, step: Any) -> None:
         parts = [self._rows(x) for x in step.xs]

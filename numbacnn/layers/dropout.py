@@ -101,7 +101,7 @@ def backward(step: Any, rate: float, mask: Any = None, view: tuple[int, ...] = (
         step.run(apply, step.dy.reshape(*view), mask, out=step.dx.reshape(*view))
 
 
-@kernel(flat=True)
+@kernel(flat=True, wide=True)
 def drop(x, clock, stream, rate, y):
     """y = x / (1 - rate), or 0 with probability rate. The numbers are made anew for backward: that is cheaper than keeping them."""
     zero, one = x.dtype.type(0), x.dtype.type(1)
@@ -138,7 +138,7 @@ def _drop(x, clock, stream, rate, y):
         cuda.syncthreads()
 
 
-@kernel
+@kernel(wide=True)
 def draw(clock, stream, rate, mask):
     """mask [size]: 1 / (1 - rate), or 0 with probability rate."""
     zero, one = mask.dtype.type(0), mask.dtype.type(1)

@@ -12,7 +12,7 @@ from .dropout import check_rate
 from .identity import Identity
 
 
-@kernel(flat=True)
+@kernel(flat=True, wide=True)
 def times_noise(x, clock, stream, stddev, y):
     """y = x * (1 + stddev * normal). The numbers are made anew for backward: that is cheaper than keeping them."""
     one = x.dtype.type(1)

@@ -10,7 +10,7 @@ from ..layer import Layer, option, positive
 from .identity import Identity
 
 
-@kernel(flat=True)
+@kernel(flat=True, wide=True)
 def add_noise(x, clock, stream, stddev, y):
     for i in prange(y.size):
         y[i] = x[i] + x.dtype.type(normal(i, stream, clock[1], clock[0])) * stddev

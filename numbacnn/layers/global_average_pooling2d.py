@@ -21,7 +21,7 @@ def _mean(rows, first, end, y):
         y[first + c] = total[c] / rows.shape[0]
 
 
-@kernel
+@kernel(wide=True)
 def global_average(x, y):
     """x [N, rows, C], y [N, C]; a job takes some channels of one image."""
     channels = y.shape[1]

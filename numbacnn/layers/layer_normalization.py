@@ -37,7 +37,7 @@ def _normalize_rows(x, gamma, beta, epsilon, y, mean, inverse):
             b[j] = (a[j] - m) * s * gamma[j] + beta[j]
 
 
-@kernel(flat=True)
+@kernel(flat=True, wide=True)
 def layer_forward(x, gamma, beta, epsilon, rows, y, mean, inverse):
     c = gamma.size
     for p in prange((mean.size + rows - 1) // rows):

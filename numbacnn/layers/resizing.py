@@ -25,7 +25,7 @@ def place(o, size, length, bilinear):
     return max(low, 0), min(low + 1, size - 1), at - 0.5 - low
 
 
-@kernel
+@kernel(wide=True)
 def resize(x, bilinear, y):
     """x (N, H, W, C), y (N, H', W', C)."""
     one = x.dtype.type(1)
@@ -47,7 +47,7 @@ def _resize(x, bilinear, y):
     mix(x, bilinear, y)
 
 
-@kernel
+@kernel(wide=True)
 def resize_gradient(dy, bilinear, dx):
     """Every output pixel gives its gradient to the pixels that it mixed; a job takes one image and so owns what it adds to."""
     one, zero = dy.dtype.type(1), dy.dtype.type(0)

@@ -37,7 +37,7 @@ def source(i, size, scale):
     return max(low, 0), min(low + 1, size - 1), at - low
 
 
-@kernel
+@kernel(wide=True)
 def interpolate(x, rows, columns, y):
     """Bilinear, pixel centres at halves.  x (N, H, W, C), y (N, H·rows, W·columns, C)."""
     one = x.dtype.type(1)
@@ -68,7 +68,7 @@ def share_of(i, o, size, scale, bilinear):
     return (1.0 - share if low == i else 0.0) + (share if high == i else 0.0)
 
 
-@kernel
+@kernel(wide=True)
 def gather(dy, rows, columns, bilinear, dx):
     """Gradient of both: every input pixel collects from the output pixels that it reaches."""
     zero = dy.dtype.type(0)

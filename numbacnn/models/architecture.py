@@ -36,6 +36,7 @@ class Architecture:
     pool        name of the layer that makes a vector of the last feature map: a new head starts from what it reads, or from what it gives
     preprocess  how published weights want their images; its size is that of the published network
     weights     {name of published weights, usually "imagenet": where they come from}
+    contract    of a plugin's: the version of numbacnn's contract that it was written for (numbacnn/contract.py)
     """
 
     function: Callable[..., Symbol]
@@ -43,6 +44,7 @@ class Architecture:
     pool: str = ""
     preprocess: Preprocess | None = None
     weights: Mapping[str, Published] = field(default_factory=dict, hash=False)
+    contract: int | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "__doc__", inspect.getdoc(self.function))

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..graph import Graph, Shape
-from . import kernels
+from . import blame, kernels
 from .arena import arena
 from .bind import Progress, bind, give_memory
 from .buffer import Buffer
@@ -123,7 +123,9 @@ class Plan:
             if layout:
                 recorder.phase = "update"
                 update = Update(recorder, optimizer, layout, whole, g)
-                optimizer.update(update)
+                self.trace.things["optimizer"] = optimizer
+                with blame.describing("update of the optimizer", optimizer):
+                    optimizer.update(update)
         if losses or training:
             tracer.penalize({p: s for p, s in specs.items() if s.trainable and owner_of[p] in trainable})
         self.clock, self.choices = recorder.clock, recorder.choices
@@ -154,7 +156,8 @@ class Plan:
         inputs = [*self.trace.inputs.values(), *self.trace.targets, *self.trace.seeds, self.clock, self.rates, self.gathering, *self.slots.values()]
         give_memory(backend, [*self.prologue, *self.launches], [b for b in (*inputs, *roots) if b], places, self.arena_bytes)
         early = len(self.prologue)
-        calls = bind(backend, [*self.prologue, *self.launches], progress)
+        with blame.compiling(self):
+            calls = bind(backend, [*self.prologue, *self.launches], progress)
         self.early, self.calls = calls[:early], calls[early:]
         self.prepare, self.compute = backend.replay(self.early), backend.replay(self.calls[: self.update_at])
         self.update, self.gather = (backend.replay(self.calls[self.update_at : end]) for end in (None, self.step_at))
@@ -201,14 +204,17 @@ class Plan:
         if self.gathering is not None:
             put(self.gathering.real(), gather)
         if self.stale:
-            self.prepare()
+            with blame.running(self):
+                self.prepare()
             self.stale = False
-        self.compute()
+        with blame.running(self):
+            self.compute()
         there = [b.real() for b in (*(b for b in self.trace.losses if b is not None), *self.trace.outputs, *self.trace.penalties)]
         found = iter(self.backend.download_all(there))
         losses = [None if b is None else next(found) for b in self.trace.losses]
         if all(loss is None or np.isfinite(loss).all() for loss in losses):  # else the weights stay as they were
-            (self.gather if gather is not None and not gather[2] else self.update)()
+            with blame.running(self):
+                (self.gather if gather is not None and not gather[2] else self.update)()
         self.backend.written(self.changes)
         return Result([next(found) for _ in self.trace.outputs], losses, float(sum(next(found).sum() for _ in self.trace.penalties)))
 

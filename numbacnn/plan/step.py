@@ -62,6 +62,7 @@ class Recorder:
         self.choices: list[Choice] = []
         self.clock = Buffer((2,), np.uint64, "clock", "persistent")
         self._written: dict[tuple[Buffer, int], str] = {}
+        self._roots: set[Buffer] = set()  # what is written
         self._constants: dict[tuple, Buffer] = {}
 
     def lacks(self, candidate: Any) -> str | None:
@@ -82,6 +83,7 @@ class Recorder:
             if b.root.kind in ("constant", "workspace") or (place in self._written and b.root.kind == "temporary"):
                 raise ConfigError(f"layer {node!r}: kernel {kernel.__name__} writes {b}, which {self._written.get(place, 'nothing may write')} writes already")
             self._written[place] = f"{kernel.__name__} of {node!r}"
+            self._roots.add(b.root)
         choice = self.choices[-1] if self.choices and self.choices[-1].node == node else None
         self.launches.append(Launch(node, kernel, tuple(map(self._scalar, args)), out, choice, self.phase))
         return out[0]
@@ -92,6 +94,10 @@ class Recorder:
         if isinstance(value, (float, np.floating)):
             return self.dtype(value)
         return value
+
+    def has(self, b: Buffer) -> bool:
+        """Whether a buffer has contents: somebody writes it, or gives them."""
+        return b.root.kind != "temporary" or b.root in self._roots
 
     def constant(self, array: Any) -> Buffer:
         array = np.ascontiguousarray(array)

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ConfigError
 from ..graph import Graph, Node
 from ..regularizers import get
-from . import kernels
+from . import blame, kernels
 from .buffer import Buffer
 from .fold import Unit
 from .step import Recorder, Step
@@ -29,6 +28,7 @@ class Trace:
     weight_gradients: dict[str, Buffer] = field(default_factory=dict)
     input_gradients: dict[str, Buffer] = field(default_factory=dict)
     gradients: dict[str, Buffer] = field(default_factory=dict)  # node -> gradient by its output, for keep=
+    things: dict[str, Any] = field(default_factory=dict)  # what notes launches beside layers -> loss, optimizer
 
 
 def _kept(value: Any) -> tuple:
@@ -57,6 +57,7 @@ class Tracer:
         self.measured = {name for unit in units if unit.node.layer.takes_moments for name in unit.inputs}  # whose moments somebody takes
         self.moments: dict[str, Buffer] = {}
         self.uses: dict[str, list[Buffer]] = {}
+        self.due: dict[str, Node] = {}  # weight -> whose backward should have given its gradient
 
     def step(self, node: Node, xs: list[Buffer]) -> Step:
         def gradient(name: str) -> Buffer:
@@ -101,9 +102,9 @@ class Tracer:
             s.clamp = tuple(map(float, unit.clamp.layer.clamp))
         s.wants_moments = node.layer.gives_moments and unit.names == (node.name,) and node.name in self.measured
         s.x_moments = self.moments.get(unit.inputs[0]) if node.layer.takes_moments else None
-        self.kept[i] = _kept(node.layer.forward(s))
-        if s.y.shape != (self.recorder.batch, *self.shapes[node.name]):
-            raise ConfigError(f"layer {node.name!r} made {s.y.shape[1:]}, but its output_shape() says {self.shapes[node.name]}")
+        with blame.describing(f"forward of layer {node.name!r}", node.layer):
+            self.kept[i] = _kept(node.layer.forward(s))
+        blame.check_output(node, s, self.recorder, self.shapes[node.name])
         values[unit.names[-1]] = s.y
         if s.moments is not None:
             self.moments[node.name] = s.moments
@@ -132,17 +133,21 @@ class Tracer:
             share = Buffer((self.recorder.batch,), self.recorder.dtype, f"share of {name}", "persistent")
             node = Node(f"loss of {name}", loss, (name, f"target of {name}"), stream=(1 << 19) + i)
             s = Step(self.recorder, node, [prediction, target], (), lambda n: None, lambda n: None, ())
-            kept = _kept(loss.forward(s))
+            trace.things[node.name] = loss
+            with blame.describing(f"forward of the {node.name!r}", loss):
+                kept = _kept(loss.forward(s))
+            blame.check_output(node, s, self.recorder, (), "loss")
             trace.seeds.append(share)
             trace.targets.append(target)
             trace.losses.append(s.y)
             s.dy = share
-            heads.append((name, lambda s=s, loss=loss, kept=kept: self._loss_backward(s, loss, kept)))
+            heads.append((name, lambda s=s, node=node, kept=kept: self._loss_backward(s, node, kept)))
         return heads
 
-    @staticmethod
-    def _loss_backward(s: Step, loss: Any, kept: tuple) -> Buffer:
-        loss.backward(s, *kept)
+    def _loss_backward(self, s: Step, node: Node, kept: tuple) -> Buffer:
+        with blame.describing(f"backward of the {node.name!r}", node.layer):
+            node.layer.backward(s, *kept)
+        blame.check_gradients(node, s, self.recorder, [True, False], "loss")
         return s.grad(0)
 
     def backward(self, heads: list[tuple[str, Any]], segments: Sequence[range] = ()) -> None:
@@ -184,7 +189,10 @@ class Tracer:
         others = grads.get(unit.inputs[0], [])
         if others and layer.takes_dx_residual:
             s.dx_residual = others.pop()
-        layer.backward(s, *kept)
+        with blame.describing(f"backward of layer {unit.node.name!r}", layer):
+            layer.backward(s, *kept)
+        blame.check_gradients(unit.node, s, self.recorder, [n not in self.passive for n in unit.inputs])
+        self.due |= {unit.node.weight_path(w): unit.node for w in self.declared[unit.node.name]}
         for source, g in zip(unit.inputs, s.dxs, strict=True):
             if g is not None:
                 grads.setdefault(source, []).append(g)
@@ -195,6 +203,8 @@ class Tracer:
         counts = Counter({path: len(b) for path, b in self.uses.items()})
         for path in trainable:
             uses, w, home = self.uses.get(path, []), self.weights[path], place.get(path)
+            if path in self.due:
+                blame.check_weight_gradient(self.due[path], path, uses, self.recorder)
             penalty = get(specs[path].regularizer)
             if counts[path] == 1 and penalty is None and home is not None and uses[0].root is uses[0]:
                 uses[0].move_into(home)  # the layer's launch writes to its place itself
