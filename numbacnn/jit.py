@@ -289,8 +289,13 @@ def _gpu_versions() -> str:
     return f"numba-cuda {importlib.metadata.version('numba-cuda')}, nvJitLink {cubin.library().version()}"
 
 
+def ptx(twin: Twin, signature: tuple) -> str:
+    """The kernel in the GPU's assembly language, for who wants to look at it."""
+    return "\n".join(piece.decode() for piece in _pieces(twin, signature, "ptx"))
+
+
 @functools.cache
-def _pieces(twin: Twin, signature: tuple) -> tuple[bytes, ...]:
+def _pieces(twin: Twin, signature: tuple, output: str = "ltoir") -> tuple[bytes, ...]:
     """The kernel for the oldest GPUs that can run it, as LTO-IR: nvJitLink makes code for newer ones of it, too."""
     real = _numba_cuda()
     with _asking_no_driver(cubin.architecture(str(twin.least or cubin.OLDEST))) as architecture, warnings.catch_warnings():
@@ -302,7 +307,7 @@ def _pieces(twin: Twin, signature: tuple) -> tuple[bytes, ...]:
                 device=False,
                 abi="numba",
                 cc=architecture,
-                output="ltoir",
+                output=output,
                 launch_bounds=(math.prod(cuda.Dim3.of(twin.threads)), twin.resident),
             )
         except Exception as error:  # of whatever numba-cuda does not know

@@ -48,10 +48,10 @@ def draw_inputs(shapes: Sequence[tuple], batch: int, generator: np.random.Genera
     return [part.reshape(batch, *s) for part, s in zip(np.split(values, np.cumsum(sizes)[:-1]), shapes, strict=True)]
 
 
-def plan_of(layer: Layer, shapes: Sequence[tuple], batch: int, weights: dict[str, np.ndarray], **options: Any) -> Plan:
-    """A plan of one layer; options as for Plan."""
+def plan_of(layer: Layer, shapes: Sequence[tuple], batch: int, weights: dict[str, np.ndarray], backend: Any = None, **options: Any) -> Plan:
+    """A plan of one layer, on the CPU unless a backend is given; options as for Plan."""
     trainable = frozenset({"layer"}) if options.get("training") else frozenset()
-    return Plan(graph_of(layer, *shapes), batch, weights, open_backend("cpu"), trainable=trainable, **options)
+    return Plan(graph_of(layer, *shapes), batch, weights, backend or open_backend("cpu"), trainable=trainable, **options)
 
 
 def check_gradient(layer: Layer, *shapes: tuple[int, ...], batch: int = 2, seed: int = 0, tolerance: float = 1e-6, directions: int = 2) -> float:

@@ -1,7 +1,7 @@
 """Which checks a kind of plugin goes through. A new check is a function in a file of its own and a line here."""
 
 from ... import registry
-from . import files, layers, memory, others, threads, width
+from . import files, gpu, layers, memory, others, threads, width
 from .mark import Check
 from .registration import contract, registered
 from .speed import speed
@@ -23,6 +23,8 @@ LAYER = (
     Check("save and load", files.save_and_load),
     Check("load in another process", files.in_another_process, costly=True),
     Check("bounds", layers.bounds, costly=True, environment={"NUMBA_BOUNDSCHECK": "1"}),
+    Check("GPU, simulated", gpu.simulated, costly=True),
+    Check("GPU, compiled", gpu.compiled, costly=True),
     Check("speed", speed, costly=True),
 )
 CHECKS: dict[str, tuple[Check, ...]] = {

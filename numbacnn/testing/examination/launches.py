@@ -18,12 +18,12 @@ def arguments(launch: Launch) -> tuple:
     return tuple(a.real() if isinstance(a, Buffer) else a for a in (*launch.args, *launch.out))
 
 
-def float32_plans(cls: type[Layer]) -> Iterator[Plan]:
-    """A plan at rest and one in training for each example."""
+def float32_plans(cls: type[Layer], backend: Any = None) -> Iterator[Plan]:
+    """A plan at rest and one in training for each example (default: on the CPU)."""
     for layer, *shapes in cls.examples():
         for training in (False, True):
             _, weights = drawn_values(layer, shapes, BATCH, 0)
-            yield plan_of(layer, shapes, BATCH, weights, training=training, dtype=np.float32)
+            yield plan_of(layer, shapes, BATCH, weights, training=training, dtype=np.float32, backend=backend)
 
 
 def run(plan: Plan, xs: list[np.ndarray], seed: int = 0) -> dict[str, np.ndarray]:
