@@ -62,7 +62,7 @@ peers: $(if $(NUMBACNN_PEERS),,$(PEERS)/.ready)
 bench: $(READY) peers
 	for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
-# Live Keras in an environment of its own: it is only asked, through files in build/parity.
+# Live Keras in an environment of its own: it is only asked, through files in build/parity. NUMBACNN_TF_KERAS names a Python with tf.keras 2.15.
 $(KERAS)/.ready:
 	$(PYTHON) -m venv --clear $(KERAS)
 	$(KERAS)/bin/python -m pip install --quiet --disable-pip-version-check keras==3.15.1 'jax>=0.5'

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from numbacnn import registry
 from numbacnn.errors import ConfigError
 
-from .options import AUTO, plain, show_size
+from . import model_file
+from .options import AUTO, plain
 
 if TYPE_CHECKING:
     from numbacnn.data.preprocess import Preprocess
@@ -22,7 +23,7 @@ EXTRA = "pip install 'numbacnn[pretrained]'"
 class Beginning:
     """The settings that were asked for, completed, and what the model is made of.
 
-    tuned  whether published weights are fine-tuned;  note  a sentence about the choice, for the user
+    tuned  whether a new head is trained and then everything, in two phases;  note  a sentence about the choice, for the user
     """
 
     settings: dict[str, Any]
@@ -35,7 +36,6 @@ class Beginning:
     def of(cls, folder: Path, settings: dict[str, Any], given: set[str]) -> "Beginning":
         """From the options; given: names of those that were typed."""
         if settings["model"] != AUTO and settings["model"] not in registry.models:
-            _refuse(settings, given, plain(settings["model"]))
             return _from_file(settings, given)
         name, why = _with_published(settings, given)
         if name is None:
@@ -43,6 +43,21 @@ class Beginning:
             _refuse(settings, given, chosen)
             return _from_scratch(settings, chosen, why)
         return _published(folder, settings, given, name)
+
+    def on(self, folder: Path, classes: tuple[str, ...], given: set[str]) -> "Beginning":
+        """What it is for data with these classes: a model from a file gets a new head where it does not know just these, and is fine-tuned."""
+        if self.model is None:
+            return self
+        settings, name = self.settings, plain(self.settings["model"])
+        if model_file.knows(self.model, classes):
+            _refuse(settings, given, f"{name}, which knows these classes,")
+            return replace(self, settings=settings | {"domain": "near"})
+        if settings["domain"] == AUTO:
+            settings = settings | {"domain": "far" if _drawings(folder) else "near"}
+        chosen = {"freeze_epochs": FROZEN, "lr": f"{RATE:g}"}
+        whole = settings | chosen | {key: settings[key] for key in chosen if key in given}
+        note = f"{name} gets {model_file.exchange(self.model, len(classes))}: {_phases(whole)}; domain {whole['domain']}"
+        return replace(self, settings=whole, model=model_file.with_head_for(self.model, classes, whole["seed"]), tuned=True, note=note)
 
     def build(self, classes: tuple[str, ...]) -> "Model":
         """The model for data with these classes."""
@@ -99,10 +114,13 @@ def _published(folder: Path, settings: dict[str, Any], given: set[str], name: st
         "weights": "imagenet",
     }
     whole = settings | chosen | {key: settings[key] for key in ("freeze_epochs", "lr") if key in given}
-    alone = whole["freeze_epochs"]
-    phases = f"{alone} epoch{'s' * (alone != 1)} of the head alone, {whole['epochs']} of all layers"
     shown = {"pad": "pictures are fitted in whole, white around them", "crop": "the middle of pictures is cut out", "stretch": "pictures are stretched"}
-    return Beginning(whole, preprocess, True, note=f"{name} with ImageNet weights and a new head: {phases}; {shown[resize]}; domain {domain}")
+    return Beginning(whole, preprocess, True, note=f"{name} with ImageNet weights and a new head: {_phases(whole)}; {shown[resize]}; domain {domain}")
+
+
+def _phases(settings: dict[str, Any]) -> str:
+    alone = settings["freeze_epochs"]
+    return f"{alone} epoch{'s' * (alone != 1)} of the head alone, {settings['epochs']} of all layers"
 
 
 def _drawings(folder: Path) -> bool:
@@ -123,22 +141,8 @@ def _from_scratch(settings: dict[str, Any], name: str, why: str) -> Beginning:
 
 
 def _from_file(settings: dict[str, Any], given: set[str]) -> Beginning:
-    """How a model that exists wants its pictures; --size and --color must not say otherwise."""
-    import numbacnn as nn
-
-    model = nn.load(settings["model"])
-    size, color = tuple(settings["size"] or SIZE), settings["color"]
-    if len(shape := model.input_shape) == 4:
-        size = tuple(own or chosen for own, chosen in zip(shape[1:3], size, strict=True))
-        color = {1: "gray", 3: "rgb"}.get(shape[3], color)
-    preprocess = model.preprocess or nn.Preprocess(size, color)
-    wanted = {"size": list(preprocess.size), "color": preprocess.color, "resize": preprocess.resize}
-    for name in sorted(wanted.keys() & given):
-        if settings[name] != wanted[name]:
-            asked = show_size(settings[name]) if name == "size" else settings[name]
-            takes = f"{show_size(preprocess.size)} {preprocess.color}" if name != "resize" else f"its own kind (resize={preprocess.resize})"
-            raise ConfigError(f"--{name} {asked}: {plain(settings['model'])} takes pictures of {takes}; leave out --{name}")
-    return Beginning(settings | wanted | {"domain": "near", "weights": "none"}, preprocess, model=model)
+    model, preprocess, wanted = model_file.opened(settings, given, SIZE)
+    return Beginning(settings | wanted | {"weights": "none"}, preprocess, model=model)
 
 
 def _refuse(settings: dict[str, Any], given: set[str], name: str) -> None:
@@ -146,6 +150,6 @@ def _refuse(settings: dict[str, Any], given: set[str], name: str) -> None:
     for option in ("freeze_epochs", "domain"):
         if option in given and settings[option] != AUTO:
             shown = "--" + option.replace("_", "-")
-            raise ConfigError(f"{shown} {settings[option]} is for models with published weights, and {name} is trained without: leave out {shown}")
+            raise ConfigError(f"{shown} {settings[option]} is for models that get a new head, and {name} is trained as a whole: leave out {shown}")
     if not settings["epochs"]:
-        raise ConfigError("--epochs 0 is for models with published weights, whose head may be trained alone (--freeze-epochs): give at least 1")
+        raise ConfigError("--epochs 0 is for models that get a new head, which may be trained alone (--freeze-epochs): give at least 1")

@@ -43,21 +43,26 @@ SHOWN = 5  # skipped files that are named
     help="How pictures become that size. auto: pad those on a white ground, else as ImageNet weights were trained (crop); stretch from scratch.",
 )
 @click.option("--color", type=OneOf("color", "rgb", "gray"), default="rgb", help="Channels of the network's input.")
-@click.option("--freeze-epochs", type=click.IntRange(min=0), show_default="2", help="With ImageNet weights: epochs in which only the new head learns, first.")
+@click.option(
+    "--freeze-epochs",
+    type=click.IntRange(min=0),
+    show_default="2",
+    help="With ImageNet weights, or a model file for other classes: epochs of the new head alone, first.",
+)
 @click.option("--epochs", type=click.IntRange(min=0), default=10, help="How often every picture is seen, by all layers.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Pictures in a training step.")
 @click.option("--optimizer", type=Registered(registry.optimizers), default="Adam", help="SGD, RMSprop, Adam, AdamW or a plugin's.")
 @click.option(
     "--lr",
     type=Rates(),
-    show_default="the optimizer's own; 2e-3 with ImageNet weights",
+    show_default="the optimizer's own; 2e-3 with a new head",
     help="Highest learning rate: up to it and down again (one cycle). For layer groups, from early layers to the head: 1e-5,1e-4,1e-3 or 1e-5:1e-3.",
 )
 @click.option(
     "--domain",
     type=OneOf("domain", AUTO, "near", "far"),
     default=AUTO,
-    help="With ImageNet weights. far, for pictures unlike photographs (medical, telescopes, drawings): early layers learn faster. auto: far on a white ground.",
+    help="With a new head. far, for pictures unlike photographs (medical, telescopes, drawings): early layers learn faster. auto: far on a white ground.",
 )
 @click.option("--loss", type=Registered(registry.losses), default="cross_entropy", help="What training makes small (with --labels: binary_cross_entropy).")
 @click.option("--augment", type=Registered(registry.augmentations), default="light", help="Random changes to pictures: none, light, full or a plugin's.")

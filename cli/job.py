@@ -76,11 +76,10 @@ class Preparation:
         from .beginning import Beginning
 
         begun = Beginning.of(self.folder, self.settings | {"loss": multi_label.chosen_loss(self.settings, self.given)}, self.given)
+        train, valid = self._data(begun.settings, begun.preprocess)
+        begun = begun.on(self.folder, train.classes, self.given)
         settings = begun.settings
         optimizer, loss = registry.optimizers[settings["optimizer"]](), registry.losses[settings["loss"]]()
-        train, valid = self._data(settings, begun.preprocess)
-        if begun.model is not None and begun.model.classes is not None:
-            self._same_classes(begun.model, train, plain(settings["model"]))
         model = begun.build(train.classes)
         lr = None if settings["lr"] is None else parse(settings["lr"])
         metrics = multi_label.METRICS[train.task]

@@ -65,7 +65,9 @@ def main(args: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 1 (an image failed), 2 (bad input), 3 (NaN in the loss) or 130 (Ctrl-C)."""
     in_python, warnings.formatwarning = warnings.formatwarning, _one_line
     try:
-        return numbacnn.main(args, prog_name="numbacnn", standalone_mode=False) or 0
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "the model is not compiled")  # commands that train say themselves how
+            return numbacnn.main(args, prog_name="numbacnn", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return error.exit_code

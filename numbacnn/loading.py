@@ -1,6 +1,7 @@
 """Models by name and from files."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +69,23 @@ def restore(file: "native.ModelFile", allow_missing: bool = False) -> Model:
     except NumbacnnError as error:
         raise FileError(f"the model file's thresholds are damaged: {error}") from error
     model.network.suggestions = dict(file.choices or {})
-    if file.compiled and (arguments := _compile_arguments(file, allow_missing)):
-        model.compile(**arguments)
-        if file.loop:
+    if file.compiled:
+        try:
+            if arguments := _compile_arguments(file, allow_missing):
+                model.compile(**arguments)
+        except (NumbacnnError, KeyError, TypeError, AttributeError) as error:
+            if file.unknown is None:
+                raise
+            file = replace(file, unknown=str(error))
+        if file.loop and model._session is not None:
             session = model.session
             session.step, session.scale = int(file.loop["step"]), float(file.loop.get("scale", 1.0))
             session.updates = int(file.loop.get("updates", session.step))
             model.callback_states, slots = from_file(file.loop.get("callbacks", {}), file.optimizer or {})
             session.adopt(slots, file.loop["places"])
             model.network.choices = dict(file.choices or {})  # who goes on computes as before, bit by bit
+    if file.unknown:
+        warnings.warn(f"the model is not compiled: what Keras compiled it with has no counterpart here: {file.unknown}. Call model.compile", stacklevel=3)
     return model
 
 

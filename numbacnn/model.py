@@ -83,6 +83,9 @@ class Model(Transfer, Labelling, Saving):
         self.network = Network(graph, handles)
         self._session: Session | None = None  # those were of another graph
         self._compiled: dict[str, Any] | None = None
+        self.afterwards: dict[str, Any] | None = (
+            None  # while a phase of fine_tune freezes layers: the training facts that files say in place of the present ones
+        )
         self._task: str | None = None  # of the data that it learned from
         self._thresholds: tuple[float, ...] | None = None
 

@@ -26,20 +26,25 @@ class Saving:
             raise ConfigError(f"{path}: checkpoint=True is for numbacnn's own files, not for {kind.title}")
         files.write(path, self.contents(checkpoint, loop), kind)
 
+    def training_facts(self) -> dict[str, Any]:
+        """What a file says of training: which layers, and how the model is compiled."""
+        return {"trainable": {owner: h.trainable for owner, h in self.handles.items()}, "compiled": self._compiled and dict(self._compiled)}
+
     def contents(self, checkpoint: bool = False, loop: dict | None = None) -> native.ModelFile:
         """What a file of the model holds; the arrays are the model's own."""
         session = self._session
         slots, places = session.export() if session and checkpoint else ({}, [])
         states, arrays = to_file(self.callback_states if checkpoint else {})
+        training = self.training_facts() if checkpoint or self.afterwards is None else self.afterwards
         facts = {"name": self.name, "splits": list(self.splits), "thresholds": list(self._thresholds or ()), "keras_layers": self.keras_layers}
         return native.ModelFile(
             graph=self.graph,
             weights=self.network.weights(),
-            trainable={owner: h.trainable for owner, h in self.handles.items()},
+            trainable=training["trainable"],
             preprocess=self.preprocess.to_json() if self.preprocess else None,
             classes=self.classes,
             task=self.task,
-            compiled=self._compiled,
+            compiled=training["compiled"],
             extra={name: value for name, value in facts.items() if value},
             choices=self.network.suggestions | self.network.choices or None,
             optimizer=slots | arrays or None,

@@ -84,7 +84,8 @@ class Transfer:
             if len(groups.symbols(self.graph, self._outputs)[source].shape) == 3:
                 return source
         found = groups.feature_map(self.graph)
-        if found is None:
+        below = groups.upto(self.graph, found) if found else ()
+        if not any(self.handles[node.owner].specs for node in self.graph.nodes if node.name in below):  # nothing that has learned would be left
             raise ConfigError(
                 f"model {self.name or ''}: no layer is found where a feature map becomes a vector and all goes on from there "
                 "(a global pooling, or Flatten): make the head yourself, base = model.cut('layer'), then layers on base.output"
@@ -146,14 +147,16 @@ class Transfer:
         start: float = 0.25,
         div: float = 25.0,
         div_final: float = 1e5,
+        moms: tuple[float, float, float] | None = (0.95, 0.85, 0.95),
         domain: str = "near",
         **options: Any,
     ) -> dict[str, list]:
         """`fit` with rates that go up to `lr` and down again (fastai's method); lr as compile's, None: what the model was compiled with.
 
         train, valid: datasets, batches, or (x, y) arrays. start, div, div_final: as nn.OneCycle's. options: fit's.
+        moms: the optimizer's momentum (Adam's beta_1) at the beginning, at the highest rate, and at the end; None: it stays as it is.
         """
-        schedule = OneCycle(start, div, div_final)
+        schedule = OneCycle(start, div, div_final, moms)
         if lr is not None:
             self.set_learning_rate(lr, domain)
         return self.fit(**_data(train), validation_data=valid, epochs=epochs, schedule=schedule, **options)
@@ -166,6 +169,7 @@ class Transfer:
         epochs: int = 3,
         lr: Any = None,
         *,
+        moms: tuple[float, float, float] | None = None,
         domain: str = "near",
         callbacks: Any = None,
         position: dict | None = None,
@@ -178,10 +182,10 @@ class Transfer:
         `lr` holds for the second part as it is, its last rate for the first. None: the optimizer's rate. Each part begins with an
         empty optimizer state.
 
-        domain: as compile's. options: fit's. With initial_epoch (and position) it goes on where it was interrupted, in the part that
-        the epoch belongs to: epochs are counted through.
+        moms: as fit_one_cycle's, for each part. domain: as compile's. options: fit's. With
+        initial_epoch (and position) it goes on where it was interrupted, in the part that the epoch belongs to: epochs are counted through.
         """
-        phases = Phases(self, freeze_epochs, epochs, lr, domain, position)
+        phases = Phases(self, freeze_epochs, epochs, lr, domain, position, moms)
         return self.fit(
             **_data(train),
             validation_data=valid,

@@ -1,11 +1,12 @@
-"""What live Keras says, for tools/parity.py: run with the Python of an environment that has Keras and JAX, and no need for numbacnn.
+"""What live Keras says, for tools/parity.py: run with the Python of an environment that has Keras 3 and JAX, or tf.keras 2.15, and no need for numbacnn.
 
-    KERAS_BACKEND=jax python tools/keras_side.py jobs.json
+    python tools/keras_side.py FOLDER < jobs
 
-A job names a network, its options, a size, a folder, and what the last layer's weights are multiplied by (without it, a run more
-finds it). Into the folder go answer.npz (input, output, factor), names.json (layers, weights) and the model in files with the
-endings in "files". A job with "back" has such a folder already: its files with those endings are opened, and what the models in them
-make of the input goes into back.npz.
+What is compiled is kept in FOLDER. Each line that comes in is a job in JSON; when it is done, a line with "seconds" goes out, and
+"refused": {ending: reason} for files that could not be had. A job names a network, its options, a size, a folder, and what the last
+layer's weights are multiplied by (without it, that is found). Into the folder go answer.npz (input, output, factor), names.json
+(layers, weights) and the model in files with the endings in "files". A job with "back" has such a folder already: its files with those
+endings are opened, and what the models in them make of the input goes into back.npz.
 """
 
 import json
@@ -20,9 +21,30 @@ import numpy as np
 import weight_rule
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 from keras.src.applications import convnext, inception_resnet_v2
-from keras.src.legacy.saving import legacy_h5_format
+
+KERAS3 = not keras.__version__.startswith("2.")
+if KERAS3:
+    from keras.src.initializers import constant_initializers, random_initializers
+    from keras.src.legacy.saving import legacy_h5_format
+else:
+    from keras.src.saving.legacy import hdf5_format as legacy_h5_format
+
+
+def make_fast(cache: str) -> None:
+    """Weights begin as zeros (all are set afterwards; JAX compiles random numbers anew for each shape), and what JAX compiles is kept in a folder."""
+    if not KERAS3:
+        return
+    random = random_initializers
+    for cls in (random.VarianceScaling, random.RandomNormal, random.TruncatedNormal, constant_initializers.Zeros, constant_initializers.Ones):
+        cls.__call__ = lambda self, shape, dtype=None, **options: np.zeros(shape, dtype or "float32")
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
 def save_legacy(model: Any, path: str) -> None:
@@ -74,74 +96,99 @@ def layers(model: Any) -> list[Any]:
 
 
 def put(model: Any, arrays: list[np.ndarray]) -> None:
-    """Set the weights, and what Normalization layers derive from them, which set_weights leaves as it was."""
+    """Set the weights."""
     model.set_weights(arrays)
+    derive(model)
+
+
+def derive(model: Any) -> None:
+    """Compute what Normalization layers derive from their weights, which set_weights and load_weights may leave as it was."""
     for layer in layers(model):
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()
 
 
-def predict(model: Any, x: np.ndarray) -> np.ndarray:
-    """The output, computed with the layers as they are now."""
-    model.predict_function = None
-    return np.asarray(model.predict(x, verbose=0))
+def ends(model: Any) -> Any:
+    """The same network with two outputs: what its last layer gets, and what it makes of that."""
+    return keras.Model(model.input, [model.layers[-1].input, model.output])
 
 
-def logits(model: Any, x: np.ndarray) -> np.ndarray:
-    """The output before the last layer's activation."""
-    last = model.layers[-1]
-    activation, last.activation = last.activation, keras.activations.linear
-    output = predict(model, x)
-    last.activation = activation
-    return output
+def predict(both: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The outputs of `ends`."""
+    found = both.predict(x, verbose=0) if KERAS3 else both(x, training=False)  # TensorFlow is faster where it compiles nothing
+    return np.asarray(found[0]), np.asarray(found[1])
+
+
+def logits(last: Any, given: np.ndarray) -> np.ndarray:
+    """What the last layer makes of its input before its activation."""
+    weights = [np.asarray(w) for w in last.get_weights()]
+    return given @ weights[0] + weights[1] if weights else given
 
 
 def build(job: dict[str, Any]) -> Any:
     """The network, with weights of Keras' own."""
-    keras.utils.clear_session()
+    keras.backend.clear_session()
     options = job["options"] | {"input_shape": tuple(job["options"]["input_shape"])}
     return getattr(keras.applications, job["name"])(weights=None, **options)
 
 
-def answer(job: dict[str, Any]) -> None:
-    """Set weights by rule, and say what the network makes of pictures."""
-    model = build(job)
-    arrays = weight_rule.weights([(w.path, tuple(w.shape)) for w in model.weights], job["seed"], job["name"])
+def path_of(variable: Any) -> str:
+    """Where a weight is, in Keras 3's way: "layer/kernel"."""
+    return variable.path if KERAS3 else variable.name.partition(":")[0]
+
+
+def answer(job: dict[str, Any]) -> dict[str, str]:
+    """Set weights by rule, and say what the network makes of pictures. Returns {ending: why no such file could be written}."""
+    model, refused = build(job), {}
+    both = ends(model)
+    arrays = weight_rule.weights([(path_of(w), tuple(w.shape)) for w in model.weights], job["seed"], job["name"])
     put(model, arrays)
     x = preprocess(job["name"], weight_rule.pictures(job["pictures"], tuple(job["size"]), job["seed"]))
-    factor = np.float32(job.get("factor") or 1.5 / logits(model, x).std())  # so that the softmax is neither flat nor 0 and 1
+    # the softmax shall be neither flat nor 0 and 1
+    factor = np.float32(job.get("factor") or 1.5 / logits(model.layers[-1], predict(both, x)[0]).std())
     arrays[-2:] = [a * factor for a in arrays[-2:]]
     put(model, arrays)
     folder = Path(job["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     for ending in job["files"]:
-        WRITERS[ending](model, str(folder / f"model{ending}"))
-    names = {"keras": keras.__version__, "layers": [layer.name for layer in layers(model)], "weights": [w.path for w in model.weights]}
-    (folder / "names.json").write_text(json.dumps(names))
-    np.savez(folder / "unfinished.npz", input=x, output=predict(model, x), factor=factor)
+        try:
+            WRITERS[ending](model, str(folder / f"model{ending}"))
+        except Exception as error:
+            refused[ending] = f"{type(error).__name__}: {error}"
+            (folder / f"model{ending}").unlink(missing_ok=True)
+    names = {"keras": keras.__version__, "layers": [layer.name for layer in layers(model)], "weights": [path_of(w) for w in model.weights]}
+    (folder / "names.json").write_text(json.dumps(names | {"refused": refused}))
+    np.savez(folder / "unfinished.npz", input=x, output=predict(both, x)[1], factor=factor)
     (folder / "unfinished.npz").rename(folder / "answer.npz")
+    return refused
 
 
-def back(job: dict[str, Any]) -> None:
-    """Open files that Keras did not write; an output that cannot be had is one NaN, and the reason is printed."""
-    folder, outputs = Path(job["folder"]), {}
+def back(job: dict[str, Any]) -> dict[str, str]:
+    """Open files that Keras did not write. Returns {ending: why no output can be had}; the output is one NaN then."""
+    folder, outputs, refused = Path(job["folder"]), {}, {}
     x, model = np.load(folder / "answer.npz")["input"], build(job)
+    both = ends(model)
     for ending in job["back"]:
         path = str(folder / f"back{ending}")
         try:
             if ending in WHOLE:
-                outputs[ending] = predict(keras.models.load_model(path, custom_objects=CUSTOM, compile=False), x)
+                outputs[ending] = predict(ends(keras.models.load_model(path, custom_objects=CUSTOM, compile=False)), x)[1]
             else:
                 model.load_weights(path)
-                outputs[ending] = np.asarray(model.predict(x, verbose=0))
+                derive(model)
+                outputs[ending] = predict(both, x)[1]
         except Exception as error:
-            print(f"Keras cannot open {path}: {type(error).__name__}: {error}", flush=True)
+            refused[ending] = f"{type(error).__name__}: {error}"
             outputs[ending] = np.array([[np.nan]])
     np.savez(folder / "back.npz", **outputs)
+    return refused
 
 
 if __name__ == "__main__":
-    for job in json.loads(Path(sys.argv[1]).read_text()):
-        start = time.perf_counter()
-        (back if "back" in job else answer)(job)
-        print(f"Keras {keras.__version__}: {job['name']} {time.perf_counter() - start:.0f} s", flush=True)
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what Keras prints goes to the terminal
+    make_fast(sys.argv[1])
+    for line in sys.stdin:
+        start, job = time.perf_counter(), json.loads(line)
+        refused = (back if "back" in job else answer)(job)
+        print(json.dumps({"name": job["name"], "refused": refused, "seconds": time.perf_counter() - start}), file=out, flush=True)

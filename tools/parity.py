@@ -2,17 +2,20 @@
 
 Keras builds each network, sets weights by rule (random, with statistics far from 0 and 1) and says what it makes of two
 pictures. The same network must give the same outputs here, with the same weights by order and from every kind of file that Keras
-writes, and in Keras from every kind of file that is written here. What Keras said is kept in build/parity (about 5 GB;
-NUMBACNN_PARITY names another folder), so that a second run is shorter.
+writes, and in Keras from every kind of file that is written here. Keras 3 is asked, and tf.keras 2.15 where NUMBACNN_TF_KERAS names
+a Python that has it. Pictures have 96x96 pixels (--own-size: what the network was made for), so that all this takes minutes.
 
-    python tools/parity.py [NETWORK …] [--keras PYTHON] [--no-files]
+What Keras said is kept in build/parity (NUMBACNN_PARITY names another folder), so that a second run is shorter; --tidy leaves
+only what is small there.
+
+    python tools/parity.py [NETWORK …] [--keras PYTHON] [--tf-keras PYTHON] [--own-size] [--tidy]
 """
 
 import argparse
 import hashlib
 import json
 import os
-import subprocess
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import weight_rule
+from peer import Peer
 from rich.console import Console
 from rich.table import Table
 
@@ -45,7 +49,7 @@ NETWORKS = (
     "ConvNeXtTiny",
 )
 LIMIT = 1e-4  # of the output's largest value
-SEED, PICTURES = 5, 2
+SEED, PICTURES, SIZE = 5, 2, 96
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,9 @@ class Case:
     def answer(self) -> Any:
         return np.load(self.folder / "answer.npz")
 
+    def job(self, **more: Any) -> dict[str, Any]:
+        return {"name": self.name, "options": self.options, "folder": str(self.folder.resolve()), **more}
+
 
 @dataclass(frozen=True)
 class Route:
@@ -82,23 +89,12 @@ class Route:
     load: Callable[[Case], nn.Model]
 
 
-def by_rule(case: Case, factor: float, **options: Any) -> nn.Model:
-    """The network built here with the weights of the rule, in Keras' order; the last layer's are multiplied by `factor`."""
-    model = nn.keras_application(case.name, **case.options, **options, seed=0)
-    arrays = weight_rule.weights([(f"{h.name}/{n}", h.specs[n].shape) for h in model.layers for n in h.order()], SEED, case.name)
-    model.set_weights([*arrays[:-2], *(a * np.float32(factor) for a in arrays[-2:])])
-    return model
-
-
 def by_order(case: Case) -> nn.Model:
-    """The network built here, and the weights in Keras' order."""
-    return by_rule(case, case.answer["factor"])
-
-
-def fitting_factor(case: Case) -> float:
-    """What the last layer is multiplied by, so that a softmax is neither flat nor 0 and 1, as random deep networks make it."""
-    model = by_rule(case, 1.0, classifier_activation=None)
-    return float(1.5 / model.predict(model.preprocess.apply(case.pictures)).std())
+    """The network built here with the weights of the rule, in Keras' order; the last layer's are multiplied as Keras' are."""
+    model = nn.keras_application(case.name, **case.options, seed=0)
+    arrays = weight_rule.weights([(f"{h.name}/{n}", h.specs[n].shape) for h in model.layers for n in h.order()], SEED, case.name)
+    model.set_weights([*arrays[:-2], *(a * np.float32(case.answer["factor"]) for a in arrays[-2:])])
+    return model
 
 
 def from_weights(ending: str) -> Callable[[Case], nn.Model]:
@@ -132,50 +128,36 @@ BACK: dict[str, Callable[[nn.Model, Path], None]] = {  # ending of a file that K
 }
 
 
-def run_keras(jobs: list[dict[str, Any]], folder: Path, python: str) -> None:
-    """Let Keras do jobs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "jobs.json"
-    path.write_text(json.dumps(jobs))
-    subprocess.run([python, str(ROOT / "tools" / "keras_side.py"), str(path)], check=True, env={**os.environ, "KERAS_BACKEND": "jax"})
+@dataclass(frozen=True)
+class Library:
+    """One Keras: the Python that has it, and whether layers are called there as here (those of Keras 3 are)."""
+
+    title: str
+    python: str
+    same_names: bool
 
 
-def ask(cases: list[Case], routes: tuple[Route, ...], python: str) -> None:
-    """Let Keras answer the cases that it has not answered yet."""
-    endings = [r.ending for r in routes if r.ending]
-    rule = {"pictures": PICTURES, "seed": SEED, "files": endings}
-    jobs = [
-        {"name": c.name, "options": c.options, "size": c.size, "factor": fitting_factor(c), "folder": str(c.folder.resolve()), **rule}
-        for c in cases
-        if not all((c.folder / file).is_file() for file in ("answer.npz", *(f"model{e}" for e in endings)))
-    ]
-    if jobs:
-        run_keras(jobs, cases[0].folder.parent, python)
+def ask(case: Case, peer: Peer) -> Any:
+    """A Future of Keras' answer; what it has answered before is there already."""
+    endings = [r.ending for r in ROUTES if r.ending]
+    if (case.folder / "answer.npz").is_file():
+        refused = json.loads((case.folder / "names.json").read_text())["refused"]
+        if all(e in refused or (case.folder / f"model{e}").is_file() for e in endings):
+            return None
+    return peer.ask(case.job(size=case.size, pictures=PICTURES, seed=SEED, files=endings))
 
 
-def send_back(case: Case, endings: list[str], python: str) -> list[float]:
-    """For each kind of file written here the greatest difference of what Keras makes of it, as a share of the greatest output."""
+def send_back(case: Case, peer: Peer) -> Any:
+    """Write every kind of file, and let Keras open them: a Future."""
     model = by_order(case)
-    for ending in endings:
-        BACK[ending](model, case.folder / f"back{ending}")
-    run_keras([{"name": case.name, "options": case.options, "folder": str(case.folder.resolve()), "back": endings}], case.folder.parent, python)
-    expected, outputs = case.answer["output"], np.load(case.folder / "back.npz")
-    for ending in endings:
-        (case.folder / f"back{ending}").unlink()
-    return [float(np.abs(outputs[ending] - expected).max() / np.abs(expected).max()) for ending in endings]
+    for ending, write in BACK.items():
+        write(model, case.folder / f"back{ending}")
+    return peer.ask(case.job(back=list(BACK)))
 
 
-def compare(case: Case, route: Route) -> tuple[float, nn.Model]:
-    """Greatest difference of an output, as a share of the greatest output; and the model."""
-    model, answer = route.load(case), case.answer
-    expected = answer["output"]
-    return float(np.abs(model.predict(answer["input"]) - expected).max() / np.abs(expected).max()), model
-
-
-def pixels_differ(case: Case, model: nn.Model) -> float:
-    """Greatest difference between our preprocessing and Keras', as a share of the greatest value."""
-    expected = case.answer["input"]
-    return float(np.abs(model.preprocess.apply(case.pictures) - expected).max() / np.abs(expected).max())
+def difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """Greatest difference, as a share of the greatest value."""
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 def names_differ(case: Case, model: nn.Model) -> int:
@@ -186,42 +168,117 @@ def names_differ(case: Case, model: nn.Model) -> int:
     return sum(a != b for a, b in zip(ours, theirs, strict=False)) + abs(len(ours) - len(theirs))
 
 
+@dataclass
+class Row:
+    """What was found of one network: {column: error}, {column: why there is none}, and the number of layers called otherwise."""
+
+    errors: dict[str, float]
+    refused: dict[str, str]
+    names: int | None = None
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        return all(e <= LIMIT for column, e in self.errors.items() if column not in self.refused) and not self.names
+
+    def texts(self, columns: list[str]) -> list[str]:
+        cells = ["refused" if c in self.refused else f"{self.errors[c]:.1e}" for c in columns]
+        return [*cells, "" if self.names is None else f"{self.names} differ" if self.names else "same", f"{self.seconds:.0f}"]
+
+
+COLUMNS = [*(r.name for r in ROUTES), *(f"to {e}" for e in BACK), "pixels"]
+
+
+def read_theirs(case: Case, same_names: bool) -> Row:
+    """Our outputs with Keras' weights, by every route."""
+    began, answer = time.perf_counter(), case.answer
+    refused = json.loads((case.folder / "names.json").read_text())["refused"]
+    row = Row({}, {r.name: refused[r.ending] for r in ROUTES if r.ending in refused})
+    for route in ROUTES:
+        if route.name in row.refused:
+            continue
+        model = route.load(case)
+        row.errors[route.name] = difference(model.predict(answer["input"]), answer["output"])
+        if route.load is by_order:
+            row.errors["pixels"] = difference(model.preprocess.apply(case.pictures), answer["input"])
+            row.names = names_differ(case, model) if same_names else None
+    row.seconds = time.perf_counter() - began
+    return row
+
+
+def take_back(case: Case, row: Row, answer: dict[str, Any]) -> None:
+    """Keras' outputs with our files, into the row."""
+    outputs, expected = np.load(case.folder / "back.npz"), case.answer["output"]
+    for ending in BACK:
+        if ending in answer["refused"]:
+            row.refused[f"to {ending}"] = answer["refused"][ending]
+        else:
+            row.errors[f"to {ending}"] = difference(outputs[ending], expected)
+        (case.folder / f"back{ending}").unlink()
+    row.seconds += answer["seconds"]
+
+
+def compare(library: Library, cases: list[Case], tidy: bool) -> bool:
+    """Print a table; whether all is well. While a network is compared here, Keras works on the next one."""
+    began, rows = time.perf_counter(), {}
+    cases[0].folder.parent.mkdir(parents=True, exist_ok=True)
+    peer = Peer(library.python, cases[0].folder.parent)
+
+    def finish(case: Case, coming: Any) -> None:
+        row = rows[case.name]
+        take_back(case, row, coming.result())
+        print(f"{case.name}: {', '.join(f'{c} {t}' for c, t in zip([*COLUMNS, 'names', 'seconds'], row.texts(COLUMNS), strict=True))}", file=sys.stderr)
+        for column, reason in row.refused.items():
+            print(f"  {column}: {reason[:300]}", file=sys.stderr, flush=True)
+        for file in case.folder.glob("model.*") if tidy else ():
+            file.unlink()
+
+    answers, before = ask(cases[0], peer), None
+    for i, case in enumerate(cases):
+        if answers:
+            answers.result()
+        answers = ask(cases[i + 1], peer) if i + 1 < len(cases) else None
+        rows[case.name] = read_theirs(case, library.same_names)
+        if before:
+            finish(*before)
+        before = case, send_back(case, peer)
+    finish(*before)
+    peer.close()
+    table = Table("network", *COLUMNS, "names", "seconds", title=f"{library.title}: largest error / largest output (limit {LIMIT})")
+    for name, row in rows.items():
+        table.add_row(name, *row.texts(COLUMNS))
+    Console(width=190).print(table)
+    bad = [name for name, row in rows.items() if not row.good]
+    ended = f"; above the limit or named otherwise: {', '.join(bad)}" if bad else ""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = " and ".join(f"{u.ru_utime + u.ru_stime:.0f} s of {where}" for u, where in zip(used, ("ours", "Keras'"), strict=True))
+    print(f"{len(cases)} networks in {time.perf_counter() - began:.0f} s; processor time so far: {cpu}{ended}", flush=True)
+    return not bad
+
+
 def main() -> int:
-    """Print the table; 1 if any number is above the limit."""
+    """Print the tables; 1 if any number is above the limit."""
     folder = Path(os.environ.get("NUMBACNN_PARITY", ROOT / "build" / "parity"))
     python = os.environ.get("NUMBACNN_KERAS", str(ROOT / ".venv-keras" / "bin" / "python"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*", metavar="NETWORK", help=f"default: {', '.join(NETWORKS)}")
-    parser.add_argument("--keras", default=python, metavar="PYTHON", help="of the environment with Keras and JAX (default: %(default)s)")
-    parser.add_argument("--no-files", action="store_true", help="weights by order alone")
+    parser.add_argument("--keras", default=python, metavar="PYTHON", help="of the environment with Keras 3 and JAX; '' leaves it out (default: %(default)s)")
+    parser.add_argument("--tf-keras", default=os.environ.get("NUMBACNN_TF_KERAS", ""), metavar="PYTHON", help="of one with tf.keras 2.15")
+    parser.add_argument("--own-size", action="store_true", help="pictures of the size that the network was made for")
+    parser.add_argument("--tidy", action="store_true", help="remove Keras' files of a network when it has been compared")
     given = parser.parse_args()
-    routes, endings = (ROUTES[:1], []) if given.no_files else (ROUTES, list(BACK))
     asked = hashlib.sha256(b"".join((ROOT / "tools" / f"{file}.py").read_bytes() for file in ("keras_side", "weight_rule"))).hexdigest()[:8]
-    cases = []
-    for name in given.networks or NETWORKS:
-        size = find(name).size
-        cases.append(Case(name, folder / f"{name}-{asked}", {"input_shape": [size, size, 3]}))
-    start = time.perf_counter()
-    ask(cases, routes, given.keras)
-    columns = [*(r.name for r in routes), *(f"to {e}" for e in endings), "pixels", "names", "seconds"]
-    table, bad = Table("network", *columns, title=f"largest error / largest output (limit {LIMIT})"), []
-    for case in cases:
-        began, errors, model = time.perf_counter(), [], None
-        for route in routes:
-            error, loaded = compare(case, route)
-            errors.append(error)
-            model = model or loaded
-        errors += send_back(case, endings, given.keras) if endings else []
-        errors.append(pixels_differ(case, model))
-        wrong = names_differ(case, model)
-        if wrong or not max(errors) <= LIMIT or np.isnan(errors).any():
-            bad.append(case.name)
-        row = [*(f"{e:.1e}" for e in errors), "same" if not wrong else f"{wrong} differ", f"{time.perf_counter() - began:.0f}"]
-        table.add_row(case.name, *row)
-        print(f"{case.name}: {', '.join(f'{c} {r}' for c, r in zip(columns, row, strict=True))}", file=sys.stderr, flush=True)
-    Console(width=190).print(table)
-    print(f"{len(cases)} networks in {time.perf_counter() - start:.0f} s" + (f"; above the limit or named otherwise: {', '.join(bad)}" if bad else ""))
-    return 1 if bad else 0
+    good = True
+    for library in (Library("Keras 3", given.keras, True), Library("tf.keras 2", given.tf_keras, False)):
+        if not library.python:
+            print(f"{library.title} was not asked: {'NUMBACNN_KERAS' if library.same_names else 'NUMBACNN_TF_KERAS'} names no Python that has it")
+            continue
+        cases = []
+        for name in given.networks or NETWORKS:
+            side = find(name).size if given.own_size else max(SIZE, find(name).smallest)
+            cases.append(Case(name, folder / library.title.replace(" ", "") / f"{name}-{side}-{asked}", {"input_shape": [side, side, 3]}))
+        good &= compare(library, cases, given.tidy)
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import math
 
+from ..blocks.rules import correct_pad, divisible
 from ..functional import Symbol
 from ..layers.activation import Activation
 from ..layers.add import Add
@@ -16,7 +17,7 @@ from ..layers.normalization import Normalization
 from ..layers.rescaling import Rescaling
 from ..layers.reshape import Reshape
 from ..layers.zero_padding2d import ZeroPadding2D
-from .common import CLASSIFIER, CONVOLUTION, Top, correct_pad, divisible, pooled
+from .common import CLASSIFIER, CONVOLUTION, Top, pooled
 
 # kernel, repeats, filters, expansion, strides of the first
 STAGES = ((3, 1, 16, 1, 1), (3, 2, 24, 6, 2), (5, 2, 40, 6, 2), (3, 3, 80, 6, 2), (5, 3, 112, 6, 1), (5, 4, 192, 6, 2), (3, 1, 320, 6, 1))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ..blocks.rules import correct_pad, divisible
 from ..functional import Symbol
 from ..layers.activation import Activation
 from ..layers.add import Add
@@ -15,7 +16,7 @@ from ..layers.multiply import Multiply
 from ..layers.relu import ReLU
 from ..layers.rescaling import Rescaling
 from ..layers.zero_padding2d import ZeroPadding2D
-from .common import Names, Top, correct_pad, divisible, pooled
+from .common import Names, Top, pooled
 
 # expansion, filters, kernel, strides, squeeze-and-excite?, hard swish?
 SMALL = (

@@ -1,5 +1,6 @@
 """NASNet-A, mobile and large: cells that a search found (Zoph et al., 2018, Learning transferable architectures for scalable image recognition)."""
 
+from ..blocks.rules import correct_pad
 from ..functional import Symbol
 from ..layers.activation import Activation
 from ..layers.add import Add
@@ -11,7 +12,7 @@ from ..layers.cropping2d import Cropping2D
 from ..layers.max_pooling2d import MaxPooling2D
 from ..layers.separable_conv2d import SeparableConv2D
 from ..layers.zero_padding2d import ZeroPadding2D
-from .common import Names, Top, classify, correct_pad, counted
+from .common import Names, Top, classify, counted
 
 
 def _normalized(x: Symbol, name: str) -> Symbol:

@@ -32,13 +32,17 @@ class Adam(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("momentum", "velocity", *(("highest",) if self.amsgrad else ()))
 
+    @property
+    def momentum_name(self) -> str | None:
+        return "beta_1"
+
     def rates(self, learning_rate: float, step: int) -> tuple[float, ...]:
         _, decay = super().rates(learning_rate, step)
-        return learning_rate * math.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step), decay
+        return learning_rate * math.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step), decay, self.beta_1, 1 - self.beta_1
 
     def update(self, step: Any) -> None:
         # 1 - beta in double precision: float32(1 - 0.999) is exact to 8e-8, 1 - float32(0.999) to 5e-5
-        numbers = (float(self.beta_1), 1.0 - self.beta_1, float(self.beta_2), 1.0 - self.beta_2, float(self.epsilon))
+        numbers = (float(self.beta_2), 1.0 - self.beta_2, float(self.epsilon))
         step.run(adam_amsgrad if self.amsgrad else adam, *self.gradient(step), *numbers, out=(step.w, *(getattr(step.slot, s) for s in self.slots)))
 
     @classmethod
@@ -68,14 +72,16 @@ def _adam_amsgrad(g, scale, limit, rate, decay, beta_1, rest_1, beta_2, rest_2, 
 
 
 @kernel
-def adam(g, jobs, scales, decays, rates, limit, beta_1, rest_1, beta_2, rest_2, epsilon, w, m, v):
+def adam(g, jobs, scales, decays, rates, limit, beta_2, rest_2, epsilon, w, m, v):
     for j in prange(jobs.shape[0]):
         b, e, s, k = job(jobs, j)
-        _adam(g[b:e], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], beta_1, rest_1, beta_2, rest_2, epsilon, w[b:e], m[b:e], v[b:e])
+        rate, decay, beta_1, rest_1 = rates[k, 0], rates[k, 1] * decays[s], rates[k, 2], rates[k, 3]
+        _adam(g[b:e], scales[s], limit, rate, decay, beta_1, rest_1, beta_2, rest_2, epsilon, w[b:e], m[b:e], v[b:e])
 
 
 @kernel
-def adam_amsgrad(g, jobs, scales, decays, rates, limit, beta_1, rest_1, beta_2, rest_2, epsilon, w, m, v, h):
+def adam_amsgrad(g, jobs, scales, decays, rates, limit, beta_2, rest_2, epsilon, w, m, v, h):
     for j in prange(jobs.shape[0]):
         b, e, s, k = job(jobs, j)
-        _adam_amsgrad(g[b:e], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], beta_1, rest_1, beta_2, rest_2, epsilon, w[b:e], m[b:e], v[b:e], h[b:e])
+        rate, decay, beta_1, rest_1 = rates[k, 0], rates[k, 1] * decays[s], rates[k, 2], rates[k, 3]
+        _adam_amsgrad(g[b:e], scales[s], limit, rate, decay, beta_1, rest_1, beta_2, rest_2, epsilon, w[b:e], m[b:e], v[b:e], h[b:e])

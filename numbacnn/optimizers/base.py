@@ -61,8 +61,16 @@ class Optimizer:
         """Names of the arrays that outlive a step, as these fields need them."""
         return ()
 
+    @property
+    def momentum_name(self) -> str | None:
+        """The field that says how much of the steps so far goes on in the next one, where there is such a thing: what a schedule may move.
+
+        A schedule that moves it (OneCycle's moms) replaces the field before `rates` is asked, so that what `rates` says of it counts.
+        """
+        return None
+
     def rates(self, learning_rate: float, step: int) -> tuple[float, ...]:
-        """What varies with the step (1 for the first), in double precision: how far to go, and the share of a weight that decays."""
+        """What varies with the step (1 for the first), in double precision: how far to go, the share of a weight that decays, and what else may."""
         return learning_rate, learning_rate * (self.weight_decay or 0.0)
 
     def update(self, step: Any) -> None:

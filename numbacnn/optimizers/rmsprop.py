@@ -32,8 +32,15 @@ class RMSprop(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("velocity", *(("momentum",) if self.momentum else ()), *(("average",) if self.centered else ()))
 
+    @property
+    def momentum_name(self) -> str | None:
+        return "momentum" if self.momentum else None
+
+    def rates(self, learning_rate: float, step: int) -> tuple[float, ...]:
+        return *super().rates(learning_rate, step), self.momentum
+
     def update(self, step: Any) -> None:
-        numbers = (float(self.rho), 1.0 - self.rho, float(self.momentum), float(self.epsilon))
+        numbers = (float(self.rho), 1.0 - self.rho, float(self.epsilon))
         run = _KERNELS[bool(self.momentum), bool(self.centered)]
         step.run(run, *self.gradient(step), *numbers, out=(step.w, *(getattr(step.slot, s) for s in self.slots)))
 
@@ -92,31 +99,31 @@ def _centered_with_momentum(g, scale, limit, rate, decay, rho, rest, momentum, e
 
 
 @kernel
-def rmsprop(g, jobs, scales, decays, rates, limit, rho, rest, momentum, epsilon, w, v):
+def rmsprop(g, jobs, scales, decays, rates, limit, rho, rest, epsilon, w, v):
     for j in prange(jobs.shape[0]):
         b, e, s, k = job(jobs, j)
         _plain(g[b:e], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], rho, rest, epsilon, w[b:e], v[b:e])
 
 
 @kernel
-def rmsprop_momentum(g, jobs, scales, decays, rates, limit, rho, rest, momentum, epsilon, w, v, m):
+def rmsprop_momentum(g, jobs, scales, decays, rates, limit, rho, rest, epsilon, w, v, m):
     for j in prange(jobs.shape[0]):
         b, e, s, k = job(jobs, j)
-        _with_momentum(g[b:e], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], rho, rest, momentum, epsilon, w[b:e], v[b:e], m[b:e])
+        _with_momentum(g[b:e], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], rho, rest, rates[k, 2], epsilon, w[b:e], v[b:e], m[b:e])
 
 
 @kernel
-def rmsprop_centered(g, jobs, scales, decays, rates, limit, rho, rest, momentum, epsilon, w, v, a):
+def rmsprop_centered(g, jobs, scales, decays, rates, limit, rho, rest, epsilon, w, v, a):
     for j in prange(jobs.shape[0]):
         b, e, s, k = job(jobs, j)
         _centered(g[b:e], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], rho, rest, epsilon, w[b:e], v[b:e], a[b:e])
 
 
 @kernel
-def rmsprop_centered_momentum(g, jobs, scales, decays, rates, limit, rho, rest, momentum, epsilon, w, v, m, a):
+def rmsprop_centered_momentum(g, jobs, scales, decays, rates, limit, rho, rest, epsilon, w, v, m, a):
     for j in prange(jobs.shape[0]):
         b, e, s, k = job(jobs, j)
-        _centered_with_momentum(g[b:e], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], rho, rest, momentum, epsilon, w[b:e], v[b:e], m[b:e], a[b:e])
+        _centered_with_momentum(g[b:e], scales[s], limit, rates[k, 0], rates[k, 1] * decays[s], rho, rest, rates[k, 2], epsilon, w[b:e], v[b:e], m[b:e], a[b:e])
 
 
 _KERNELS = {(False, False): rmsprop, (True, False): rmsprop_momentum, (False, True): rmsprop_centered, (True, True): rmsprop_centered_momentum}

@@ -27,10 +27,17 @@ class SGD(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("momentum",) if self.momentum else ()
 
+    @property
+    def momentum_name(self) -> str | None:
+        return "momentum" if self.momentum else None
+
+    def rates(self, learning_rate: float, step: int) -> tuple[float, ...]:
+        return *super().rates(learning_rate, step), self.momentum
+
     def update(self, step: Any) -> None:
         common = self.gradient(step)
         if self.momentum:
-            step.run(descend_with_momentum, *common, float(self.momentum), int(self.nesterov), out=(step.w, step.slot.momentum))
+            step.run(descend_with_momentum, *common, int(self.nesterov), out=(step.w, step.slot.momentum))
         else:
             step.run(descend, *common, out=step.w)
 
@@ -63,8 +70,8 @@ def descend(g, jobs, scales, decays, rates, limit, w):
 
 
 @kernel
-def descend_with_momentum(g, jobs, scales, decays, rates, limit, momentum, nesterov, w, m):
+def descend_with_momentum(g, jobs, scales, decays, rates, limit, nesterov, w, m):
     for j in prange(jobs.shape[0]):
         start, stop, segment, group = job(jobs, j)
-        decay = rates[group, 1] * decays[segment]
-        _descend_with_momentum(g[start:stop], scales[segment], limit, rates[group, 0], decay, momentum, nesterov, w[start:stop], m[start:stop])
+        rate, decay, momentum = rates[group, 0], rates[group, 1] * decays[segment], rates[group, 2]
+        _descend_with_momentum(g[start:stop], scales[segment], limit, rate, decay, momentum, nesterov, w[start:stop], m[start:stop])

@@ -49,6 +49,7 @@ class ModelFile:
     choices: dict[str, str] | None = None  # key of a problem -> algorithm that computed it
     versions: dict = field(default_factory=dict)  # filled in by read, and so is
     path: str = ""  # the file
+    unknown: str | None = None  # of Keras' files: what of `compiled` has no counterpart here ("" for nothing); None for our own
 
 
 # ---- writing

@@ -71,7 +71,8 @@ def fit(
                     work.warm(data.batch_shape, accumulate > 1)
             before = totals.samples  # of an interrupted epoch: not this run's work
             for batch, (item, waits) in enumerate(_together(work.train.epoch(epoch), accumulate)):
-                session.factor = schedule.factor((epoch + batch / steps if steps else epoch) / epochs)
+                progress = (epoch + batch / steps if steps else epoch) / epochs
+                session.factor, session.momentum = schedule.factor(progress), schedule.momentum(progress)
                 if batch < done:
                     continue
                 where = f"in epoch {epoch + 1}, batch {batch + 1}"
@@ -119,7 +120,7 @@ def fit(
         raise
     finally:
         interrupt.restore()
-        session.factor = 1.0  # `train_on_batch` knows no schedule
+        session.factor, session.momentum = 1.0, None  # `train_on_batch` knows no schedule
     calls.on_train_end({k: v[-1] for k, v in history.items()})
     return history
 

@@ -29,15 +29,22 @@ class LearningRates:
 
     @property
     def steepest(self) -> float:
-        """The rate at which the loss falls the fastest, by the logarithm of the rate."""
-        lowest = int(np.argmin(self.losses))
-        return self.rates[int(np.argmin(np.gradient(self.losses)[: lowest + 1]))]
+        """The rate at which the loss falls the fastest in its descent, by the logarithm of the rate."""
+        first, last = self._descent
+        return self.rates[first + int(np.argmin(np.gradient(self.losses)[first : last + 1]))]
 
     @property
     def valley(self) -> float:
         """Half way down the longest descent of the curve, rises between its points left out: a rate that learns and is far from diverging."""
-        first, last = _longest_descent(self.losses)
+        first, last = self._descent
         return self.rates[(first + last) // 2]
+
+    @property
+    def _descent(self) -> tuple[int, int]:
+        """First and last index of the longest descent. The first tenth does not count: there the smoothed loss is that of few batches, and jumps."""
+        skipped = len(self.losses) // 10
+        first, last = _longest_descent(self.losses[skipped:])
+        return first + skipped, last + skipped
 
     @property
     def suggestion(self) -> float:
@@ -75,10 +82,14 @@ class LearningRates:
         axes.semilogx(self.rates, self.losses)
         for name, rate in (("valley", self.valley), ("steepest", self.steepest)):
             axes.plot([rate], [self.losses[self.rates.index(rate)]], "o", label=f"{name} {rate:.2g}")
-        axes.set_xlabel("learning rate")
-        axes.set_ylabel("loss")
+        low, high = min(self.losses), max(self.losses[: int(np.argmin(self.losses)) + 1])
+        edge = 0.1 * ((high - low) or 1.0)
+        axes.set_ylim(low - edge, high + 3 * edge)  # where the loss diverges, the curve may leave the picture: the descent is what counts
+        axes.set_xlabel("learning rate (of the head)")
+        axes.set_ylabel("loss (smoothed)")
+        axes.grid(alpha=0.3)
         axes.legend()
-        figure.savefig(path)
+        figure.savefig(path, dpi=120)
         return path
 
 
@@ -104,14 +115,14 @@ def find(model: Any, session: Session, x: Any, y: Any, start: float, end: float,
     data = as_data(x, y, batch_size=batch_size, shuffle=True, seed=seed)
     tried = start * (end / start) ** (np.arange(steps) / (steps - 1))
     weights, state = model.get_weights(), session.state()
-    kept = {name: getattr(session, name) for name in ("step", "updates", "waiting", "seed", "factor", "scale", "learning_rates")}
+    kept = {name: getattr(session, name) for name in ("step", "updates", "waiting", "seed", "factor", "momentum", "scale", "learning_rates")}
     head = session.learning_rates[0]
     ratios = [rate / head if head else 1.0 for rate in session.learning_rates]
     rates: list[float] = []
     losses: list[float] = []
     mean, best = 0.0, math.inf
     session.begin(seed, False)
-    session.factor = 1.0
+    session.factor, session.momentum = 1.0, None
     try:
         for i, (rate, batch) in enumerate(zip(tried.tolist(), _endless(data), strict=False), 1):
             session.learning_rates = [rate * ratio for ratio in ratios]

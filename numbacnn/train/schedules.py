@@ -1,4 +1,4 @@
-"""How the learning rate goes through training: a factor for each step, by name or as a frozen dataclass."""
+"""How the learning rate (and the momentum) goes through training: a factor for each step, by name or as a frozen dataclass."""
 
 import math
 from dataclasses import dataclass
@@ -12,6 +12,10 @@ class Schedule:
 
     def factor(self, progress: float) -> float:
         raise NotImplementedError
+
+    def momentum(self, progress: float) -> float | None:
+        """What takes the place of the optimizer's momentum (of SGD and RMSprop, where they have one) or beta_1 (of Adam); None: its own."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,17 @@ class OneCycle(Schedule):
     """Up to the full rate along a cosine, then down to almost nothing (Smith and Topin, 2018; fastai's defaults).
 
     start: fraction of training spent on the way up; div, div_final: the rate begins at rate / div and ends at rate / div_final.
+    moms: the optimizer's momentum at the beginning, where the rate is the highest, and at the end, such as (0.95, 0.85, 0.95); None: it stays.
     """
 
     start: float = 0.25
     div: float = 25.0
     div_final: float = 1e5
+    moms: tuple[float, float, float] | None = None
 
     def __post_init__(self):
+        if self.moms is not None:
+            object.__setattr__(self, "moms", _momentums(self.moms))
         if not 0 <= self.start < 1 or self.div < 1 or self.div_final < 1:
             raise ConfigError(f"OneCycle: start={self.start} must lie in [0, 1), div={self.div} and div_final={self.div_final} be at least 1")
 
@@ -41,6 +49,14 @@ class OneCycle(Schedule):
         if progress < self.start:
             return _cosine(1 / self.div, 1.0, progress / self.start)
         return _cosine(1.0, 1 / self.div_final, (progress - self.start) / (1 - self.start))
+
+    def momentum(self, progress: float) -> float | None:
+        if self.moms is None:
+            return None
+        first, lowest, last = self.moms
+        if progress < self.start:
+            return _cosine(first, lowest, progress / self.start)
+        return _cosine(lowest, last, (progress - self.start) / (1 - self.start))
 
 
 @dataclass(frozen=True)
@@ -90,6 +106,9 @@ class WarmUp(Schedule):
             return self.start + (1 - self.start) * progress / self.share
         return self.then.factor((progress - self.share) / (1 - self.share))
 
+    def momentum(self, progress: float) -> float | None:
+        return self.then.momentum(max(0.0, progress - self.share) / (1 - self.share))
+
 
 @dataclass(frozen=True)
 class Phases(Schedule):
@@ -98,12 +117,28 @@ class Phases(Schedule):
     parts: tuple[tuple[float, Schedule], ...]
 
     def factor(self, progress: float) -> float:
+        schedule, inside = self._part(progress)
+        return schedule.factor(inside)
+
+    def momentum(self, progress: float) -> float | None:
+        schedule, inside = self._part(progress)
+        return schedule.momentum(inside)
+
+    def _part(self, progress: float) -> tuple[Schedule, float]:
+        """The schedule that holds now, and how much of it is over."""
         begin = 0.0
         for end, schedule in self.parts:
             if progress < end:
-                return schedule.factor((progress - begin) / (end - begin))
+                return schedule, (progress - begin) / (end - begin)
             begin = end
-        return self.parts[-1][1].factor(1.0)
+        return self.parts[-1][1], 1.0
+
+
+def _momentums(moms: tuple[float, float, float]) -> tuple[float, float, float]:
+    numbers = moms if isinstance(moms, (tuple, list)) else ()
+    if len(numbers) != 3 or not all(isinstance(m, (int, float)) and not isinstance(m, bool) and 0 <= m < 1 for m in numbers):
+        raise ConfigError(f"OneCycle: moms={moms!r} must be three momentums from 0 to below 1, such as (0.95, 0.85, 0.95), or None")
+    return tuple(map(float, numbers))
 
 
 def _cosine(first: float, last: float, t: float) -> float:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,7 @@ class Session:
         self.losses, self.loss_weights, self.metrics = losses, loss_weights, metrics
         self.groups, self.learning_rates = groups, learning_rates
         self.factor = 1.0  # what a schedule multiplies all learning rates by
+        self.momentum: float | None = None  # what a schedule puts in the place of the optimizer's
         self.scale = 1.0  # what callbacks multiply them by (ReduceLROnPlateau)
         self.step, self.seed = 0, 0  # batches trained on: with the seed, what random numbers depend on
         self.updates = 0  # of the weights, since the optimizer's state was empty
@@ -87,7 +88,10 @@ class Session:
             self.prepare()
             plan = self.plan(xs, waits is not None)
             shares = self._shares(weights)
-            rates = [self.optimizer.rates(rate * self.factor * self.scale, self.updates + 1) for rate in self.learning_rates]
+            optimizer, moved = self.optimizer, self.optimizer.momentum_name
+            if self.momentum is not None and moved:
+                optimizer = replace(optimizer, **{moved: self.momentum})
+            rates = [optimizer.rates(rate * self.factor * self.scale, self.updates + 1) for rate in self.learning_rates]
             together = self.waiting + len(xs[0])
             gather = None if waits is None else (len(xs[0]), float(self.waiting > 0), 0.0 if waits else 1 / together)
             result = plan.run(xs, targets, shares, (self.seed, self.step), rates, gather)

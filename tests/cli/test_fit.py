@@ -104,9 +104,42 @@ def test_going_on_from_a_model_file(numbacnn, trained, tmp_path):
         (tmp_path / "letters" / name).mkdir(parents=True)
         for n in range(4):
             (tmp_path / "letters" / name / f"{n}.png").write_bytes((pictures / "dark" / f"{n:02}.png").read_bytes())
-    done = numbacnn("fit", "letters", "--model", run / "model.h5", "--out", "other")
-    assert done.status == 2
-    assert "have different classes: the model does not know a, b; the folder lacks bright, dark, middle" in done.err
+    done = numbacnn("fit", pictures, "--model", run / "model.h5", "--freeze-epochs", "1", "--out", "other")
+    assert done.status == 2 and "is for models that get a new head, and" in done.err and "which knows these classes" in done.err
+    before, said = (
+        nn.load(run / "model.h5"),
+        "gets a new head for 2 classes, in the place of 3 classes (bright, dark, middle): 1 epoch of the head alone, 0 of all",
+    )
+    options = ("--batch-size", "4", "--augment", "none", "--valid", "0.5")
+    done = numbacnn("fit", "letters", "--model", run / "model.h5", "--out", "head", "--freeze-epochs", "1", "--epochs", "0", *options)
+    assert done.status == 0 and said in done.out, done.err + done.out
+    after = nn.load("head")
+    assert after.classes == ("a", "b") and after.preprocess == before.preprocess and all(h.trainable for h in after.layers)
+    kept = [h.name for h in after.layers if h.specs and h.name in before.handles]
+    assert len(kept) == sum(bool(h.specs) for h in before.layers) - 1, "all but the last layer"
+    for name in kept:
+        for old, new in zip(before.get_layer(name).get_weights(), after.get_layer(name).get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+    done = numbacnn("fit", "letters", "--out", "head", "--resume", "--epochs", "1")
+    assert done.status == 0 and [r["epoch"] for r in history(Path("head"))] == ["1", "2"], done.err
+    assert numbacnn("fit", "letters", "--model", "head", "--out", "again", "--epochs", "1", *options).status == 0
+
+
+def test_a_file_of_keras_without_names_of_classes(numbacnn, pictures):
+    x = nn.Input((8, 8, 3))
+    features = nn.GlobalAveragePooling2D()(nn.Conv2D(4, 3, name="conv", trainable=False)(x))
+    options = ("--batch-size", "8", "--augment", "none", "--epochs", "1")
+    for units, said in ((5, "gets a new head for 3 classes, in the place of 5 outputs without names"), (3, "")):
+        nn.Model(x, nn.Dense(units, activation="softmax", name="classes")(features), "plain", seed=0).save("plain.keras")
+        done = numbacnn("fit", "pictures", "--model", "plain.keras", "--out", f"run{units}", *options)
+        assert done.status == 0 and said in done.out and ("new head" in done.out) == bool(said), done.err
+        assert nn.load(f"run{units}").classes == ("bright", "dark", "middle")
+        assert [r["epoch"] for r in history(Path(f"run{units}"))] == ["1", "2", "3"][: 3 if said else 1]
+    nn.Sequential([nn.Input((8, 8, 3)), nn.Conv2D(4, 3)], "body").save("body.keras")
+    assert "body.keras gets a head for 3 classes: 2 epochs of" in numbacnn("fit", "pictures", "--model", "body.keras", "--out", "body", *options).out
+    nn.Sequential([nn.Input((8, 8, 3)), nn.Flatten(), nn.Dense(5)]).save("flat.h5")
+    done = numbacnn("fit", "pictures", "--model", "flat.h5", "--out", "no")
+    assert (done.status, done.err.count("\n")) == (2, 1) and "make the head yourself" in done.err, done.err
 
 
 def test_going_on_from_a_model_that_says_nothing_of_images(numbacnn, pictures, tmp_path):

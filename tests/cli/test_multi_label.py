@@ -175,6 +175,13 @@ def test_evaluate(numbacnn, several):
     assert all(word in table.out for word in ("threshold", "precision", "recall", "blue", "red"))
 
 
+def test_a_model_for_other_labels_gets_a_new_head(numbacnn, several, tmp_path):
+    (tmp_path / "other.csv").write_text("file,labels\n" + "".join(f"{i:02}.png,{'green' if i & 1 else 'red'}\n" for i in range(1, 17)))
+    done = numbacnn("fit", several[1], "--model", several[0], "--labels", "other.csv", "--out", "run", "--freeze-epochs", "1", "--epochs", "1")
+    assert done.status == 0 and "gets a new head for 2 classes, in the place of 2 classes (blue, red): 1 epoch of the head alone" in done.out, done.err
+    assert nn.load("run").classes == ("green", "red") and nn.load("run").task == "multi_label"
+
+
 def test_evaluate_takes_what_the_table_holds_out(numbacnn, several, tmp_path):
     run, folder = several
     (tmp_path / "held.csv").write_text("file,labels,is_valid\n00.png,,no\n03.png,red;blue,yes\n01.png,red,yes\n")
@@ -198,7 +205,6 @@ def test_one_label_alone(numbacnn, several, tmp_path):
         (["fit", "{folder}", "--labels", "gone.csv"], "there is no file gone.csv, neither here nor in"),
         (["fit", "{folder}", "--labels", "labels.csv", "--loss", "cross_entropy"], "--loss cross_entropy goes with one label a picture"),
         (["fit", "{folder}", "--labels", "bad.csv"], "bad.csv, line 2: there is no file 'x.png' in"),
-        (["fit", "{folder}", "--model", "{run}", "--labels", "other.csv"], "have different classes: the model does not know green; the folder lacks blue"),
         (["fit", "{folder}", "--out", "{one}", "--resume", "--labels", "labels.csv"], "was started on folders of classes: leave out --labels"),
         (["evaluate", "{run}", "{folder}"], "gives pictures several labels: say with --labels TABLE.csv"),
         (["evaluate", "{one}", "{folder}", "--labels", "labels.csv"], "gives each picture one label; evaluate it on folders of classes"),

@@ -3,6 +3,7 @@ import shutil
 from importlib import metadata
 from pathlib import Path
 
+import h5py
 import pytest
 import sklearn.datasets
 
@@ -26,6 +27,18 @@ def test_a_line_of_json_for_each_picture(numbacnn, trained):
         assert item["label"] == expected.label == item["top"][0]["label"]
         assert item["probability"] == pytest.approx(expected.probability, abs=1e-6)
         assert [t["label"] for t in item["top"]] == [label for label, _ in expected.top]
+
+
+def test_what_keras_compiled_a_model_with_does_not_matter(numbacnn, trained, tmp_path):
+    run, pictures = trained
+    nn.load(run).save(tmp_path / "run.h5", "keras_h5")
+    with h5py.File(tmp_path / "run.h5", "a") as file:
+        file.attrs["training_config"] = json.dumps({"loss": "code_of_mine", "optimizer_config": {"class_name": "Lion", "config": {}}})
+    done = numbacnn("predict", "run.h5", pictures / "dark", "--json")
+    assert (done.status, done.err, len(lines(done.out))) == (0, "", 8)
+    done = numbacnn("evaluate", "run.h5", pictures, "--json")
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["accuracy"] == json.loads(numbacnn("evaluate", run, pictures, "--json").out)["accuracy"]
 
 
 def test_there_are_never_more_labels_than_classes(numbacnn, trained):

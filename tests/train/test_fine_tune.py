@@ -101,6 +101,30 @@ def test_a_resumed_run_makes_the_same_bits(tmp_path, stop):
     assert rows[:3] == rows[3:] and len(rows[0]) == 4
 
 
+@pytest.mark.parametrize(("freeze_epochs", "epochs"), [(1, 1), (2, 0)])
+def test_what_the_head_phase_saves_goes_on_with_all_layers(tmp_path, freeze_epochs, epochs):
+    class Keep(nn.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.save(tmp_path / f"{epoch}.h5")
+            self.model.save(tmp_path / f"{epoch}-checkpoint.h5", checkpoint=True)
+
+    x, y = samples()
+    model = base()
+    model.fine_tune([(x, y)], [(x, y)], freeze_epochs, epochs, 0.05, callbacks=[Keep()])
+    later = [0.025, 0.00025, 0.0025]
+    for again in (model, nn.load(tmp_path / "0.h5"), nn.load(tmp_path / "1.h5")):
+        assert all(h.trainable for h in again.layers) and again.session.learning_rates == pytest.approx(later)
+    frozen = nn.load(tmp_path / "0-checkpoint.h5")
+    assert [h.name for h in frozen.layers if h.specs and h.trainable] == ["head"] and frozen.session.learning_rates == [0.05]
+    again = nn.load(tmp_path / "0.h5")
+    before = again.get_layer("block1_conv").get_weights()
+    again.fit(x, y, epochs=1)
+    assert not same(before, again.get_layer("block1_conv").get_weights())
+    model.freeze()
+    model.save(tmp_path / "asked.h5")
+    assert not any(h.trainable for h in nn.load(tmp_path / "asked.h5").layers), "what a user freezes stays frozen"
+
+
 def test_a_bad_list_of_rates_changes_nothing():
     model = base()
     with pytest.raises(nn.ConfigError, match="3 layer groups"):

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from little import network, same, samples
+from PIL import Image
 
 import numbacnn as nn
 from numbacnn.train.lr_find import LearningRates
@@ -73,6 +74,7 @@ def test_what_cannot_be_tried():
 
 
 RATES = tuple(10.0 ** (i - 8) for i in range(9))
+MORE = tuple(10.0 ** (i - 8) for i in range(11))
 
 
 @pytest.mark.parametrize(
@@ -82,11 +84,12 @@ RATES = tuple(10.0 ** (i - 8) for i in range(9))
         ((5, 6, 4.9, 4.5, 4.6, 1, 2, 3, 9), 4, 3),  # its rises are left out
         ((1, 2, 3, 4, 5, 6, 7, 8, 9), 0, 0),  # it never fell
         ((9, 8, 7, 6, 5, 4, 3, 2, 0), 8, 4),
+        ((9, 2, 5, 4.9, 4.8, 4.6, 4.2, 3.4, 3.1, 3, 9), 6, 5),  # the first tenth jumps: it does not count
     ],
 )
 def test_suggestions(losses, steepest, valley):
-    found = LearningRates(RATES, tuple(map(float, losses)))
-    assert (RATES.index(found.steepest), RATES.index(found.valley)) == (steepest, valley)
+    found = LearningRates(MORE[: len(losses)], tuple(map(float, losses)))
+    assert (MORE.index(found.steepest), MORE.index(found.valley)) == (steepest, valley)
 
 
 def test_a_table_and_how_to_get_a_picture(tmp_path, monkeypatch, capsys):
@@ -122,17 +125,24 @@ class Drawing:
 
     set_ylabel = set_xlabel
 
+    def set_ylim(self, low, high):
+        self.limits = low, high
+
+    def grid(self, alpha): ...
+
     def legend(self): ...
 
-    def savefig(self, path):
-        path.write_bytes(f"{len(self.lines)} {self.labels}".encode())
+    def savefig(self, path, dpi):
+        path.write_bytes(f"{len(self.lines)} {self.labels} {self.limits[0]:.3g} {self.limits[1]:.3g}".encode())
 
 
 def test_a_picture(tmp_path, monkeypatch):
-    found = LearningRates(RATES, tuple(np.linspace(2, 1, 9).tolist()))
+    found = LearningRates(RATES, (2.0, 1.9, 1.8, 1.6, 1.4, 1.2, 1.0, 2.0, 50.0))
     if importlib.util.find_spec("matplotlib"):
-        assert found.save(tmp_path / "curve").read_bytes().startswith(b"\x89PNG")
+        with Image.open(found.save(tmp_path / "curve")) as picture:
+            assert picture.format == "PNG" and picture.size == (840, 540)
+            assert len(np.unique(np.asarray(picture.convert("L")))) > 20, "something is drawn"
     monkeypatch.setitem(sys.modules, "matplotlib", type(sys)("matplotlib"))
     monkeypatch.setitem(sys.modules, "matplotlib.figure", figure := type(sys)("matplotlib.figure"))
     figure.Figure = Drawing
-    assert found.save(tmp_path / "other.svg").read_text() == "3 ['learning rate', 'loss']"
+    assert found.save(tmp_path / "other.svg").read_text() == "3 ['learning rate (of the head)', 'loss (smoothed)'] 0.9 2.3"

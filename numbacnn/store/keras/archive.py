@@ -43,7 +43,7 @@ def read(path: str | os.PathLike) -> ModelFile:
                 graph=graph,
                 weights=facts.values(align.by_key(tree, without_random_state(weights_h5.read_layers(file))), graph, file.fail),
                 trainable=trainable,
-                **facts.read(metadata.get("numbacnn"), config, tree, archive.fail),
+                **facts.read(metadata.get("numbacnn"), config, config.get("compile_config"), version, graph, tree, archive.fail),
             )
 
 

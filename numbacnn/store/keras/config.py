@@ -40,7 +40,7 @@ def read_config(config: dict, version: str | None, fail: Fail) -> tuple[Graph, t
     try:
         model = parse_model(config, fail)
         settle(model, fail)
-        builder = Builder(_major(version), fail)
+        builder = Builder(major(version), fail)
         inputs = builder.inputs(model)
         outputs = builder.call_model(model, inputs, "", True, fail)
         graph = builder.graph(inputs, outputs)
@@ -51,6 +51,6 @@ def read_config(config: dict, version: str | None, fail: Fail) -> tuple[Graph, t
         raise fail("the model's configuration lies too deep in itself: the file is damaged, or made to exhaust the stack") from error
 
 
-def _major(version: Any) -> int:
+def major(version: Any) -> int:
     found = re.match(r"\d+", version) if isinstance(version, str) else None
     return int(found[0]) if found and len(found[0]) < 4 else 1

@@ -17,6 +17,7 @@ from .config import read_config
 from .write_config import write_model
 
 VERSION = "2.15.0"  # of Keras, whose layout is written: Keras 3 reads it as well
+TRAINING_CONFIG = "training_config"
 _NOTES = "numbacnn"  # attribute with what Keras has no place for
 _JSON = 64 << 20  # characters
 
@@ -33,8 +34,14 @@ def read(path: str | os.PathLike) -> ModelFile:
             graph=graph,
             weights=facts.values(align.ordered(tree, layers, trust_names=True), graph, file.fail),
             trainable=trainable,
-            **facts.read(None if notes is None else _json(file, _NOTES, notes), config, tree, file.fail),
+            **facts.read(None if notes is None else _json(file, _NOTES, notes), config, _training(file), version, graph, tree, file.fail),
         )
+
+
+def _training(file: SafeFile) -> Any:
+    """How the model was compiled, as it is in the file; None where that is not said."""
+    text = file.attribute("/", TRAINING_CONFIG)
+    return _json(file, TRAINING_CONFIG, text) if isinstance(text, str) else None
 
 
 def read_layout(file: SafeFile) -> dict[str, Any]:
