@@ -26,13 +26,15 @@ def model_argument(command: Callable) -> Callable:
     return command
 
 
-def open_model(ctx: click.Context, model: str | Path, size: tuple[int, int], color: str, classes: int) -> Any:
-    """The model that the arguments mean. Raises ConfigError for options that go with architectures only."""
+def open_model(ctx: click.Context, model: str | Path, size: tuple[int, int], color: str, classes: int, allow_missing: bool = False) -> Any:
+    """The model that the arguments mean. Raises ConfigError for options that go with architectures only, or with files only."""
     import numbacnn as nn
 
     if not isinstance(model, Path):
+        if allow_missing:
+            raise ConfigError("--allow-missing is for model files, whose plugins may be missing")
         return nn.build(model, input_shape=(*size, 1 if color == "gray" else 3), classes=classes, seed=0)
     given = [n for n in OPTIONS if ctx.get_parameter_source(n) is not click.core.ParameterSource.DEFAULT]
     if given:
         raise ConfigError(f"--{given[0]} is for registered architectures; a model file has its own")
-    return nn.load(model)
+    return nn.load(model, allow_missing)

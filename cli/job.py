@@ -90,6 +90,7 @@ class Preparation:
     def resume(self) -> Job:
         """The run goes on as its checkpoint says."""
         from numbacnn.loading import restore
+        from numbacnn.store import origins
         from numbacnn.train.run_folder import RunFolder
 
         keeper, file = RunFolder.resume(self.run)
@@ -108,6 +109,7 @@ class Preparation:
             done = f"{plain(self.run)} has been trained for {keeper.epoch} epochs already"
             raise ConfigError(f"--epochs {settings['epochs']}: {done}; --epochs {settings['epochs'] + keeper.epoch + 1 - whole(settings)} or more goes on")
         keeper.settings, model = settings, restore(file)
+        origins.find("augmentations", settings["augment"], file.versions, file.path)
         train, valid = self._data(settings, model.preprocess)
         self._same_classes(model, train, plain(self.run))
         model.network.use(self.device, self.threads)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 
 import click
 
@@ -19,7 +20,7 @@ SHORT_HELP = {
     "layers": "List the layers that are installed.",
     "bench": "Measure how fast a model trains and predicts here.",
     "describe": "Show what a model or weight file holds.",
-    "plugins": "Start plugins of your own, and list those that are installed.",
+    "plugins": "Write plugins of your own, list those that are installed, examine them.",
     "convert": "Turn model and weight files into other formats.",
 }
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
@@ -62,6 +63,7 @@ def numbacnn() -> None:
 
 def main(args: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 1 (an image failed), 2 (bad input), 3 (NaN in the loss) or 130 (Ctrl-C)."""
+    in_python, warnings.formatwarning = warnings.formatwarning, _one_line
     try:
         return numbacnn.main(args, prog_name="numbacnn", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
@@ -83,6 +85,12 @@ def main(args: list[str] | None = None) -> int:
     except OSError as error:  # no permission, no space left, …
         named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         return _fail(named, NumbacnnError.exit_status)
+    finally:
+        warnings.formatwarning = in_python
+
+
+def _one_line(message: Warning, *_: object) -> str:
+    return f"numbacnn: warning: {' '.join(str(message).split())}\n"
 
 
 def _fail(message: str, status: int) -> int:

@@ -1,5 +1,6 @@
 """Models by name and from files."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from .functional import Handle, Symbol, recall
 from .graph import Shape
 from .model import Input, Model
 from .models.architecture import as_architecture
-from .store import files, native
+from .store import files, native, origins
 from .train.callbacks import from_file
 
 
@@ -23,21 +24,22 @@ def build(name: str, input_shape: Shape = (224, 224, 3), classes: int = 1000, se
     return model
 
 
-def load(path: str | Path) -> Model:
+def load(path: str | Path, allow_missing: bool = False) -> Model:
     """The model in a file of numbacnn (compiled as it was) or of Keras (.keras, .h5; 2.x and 3); a RUN folder means the model.h5 in it.
 
     The content decides, not the name. Raises FileError for anything else, and for weights alone, which model.load_weights takes.
+    allow_missing: where plugins are missing, the rest is there to be looked at (a warning says what is not); it cannot predict.
     """
     path = Path(path)
     if path.is_dir():
         if not (path / "model.h5").is_file():
             raise DataError(f"{path} holds no model.h5: give a model file or a RUN folder of numbacnn fit")
         path = path / "model.h5"
-    return restore(files.read(path))
+    return restore(files.read(path, allow_missing), allow_missing)
 
 
-def restore(file: "native.ModelFile") -> Model:
-    """The model that a file's contents describe."""
+def restore(file: "native.ModelFile", allow_missing: bool = False) -> Model:
+    """The model that a file's contents describe. allow_missing: it is not compiled where its loss, optimizer or a metric is missing."""
     model = Model.__new__(Model)
     symbols: dict[str, Symbol] = {}
     handles: dict[str, Handle] = {}
@@ -66,8 +68,8 @@ def restore(file: "native.ModelFile") -> Model:
     except NumbacnnError as error:
         raise FileError(f"the model file's thresholds are damaged: {error}") from error
     model.network.suggestions = dict(file.choices or {})
-    if file.compiled:
-        model.compile(**_compile_arguments(file.compiled))
+    if file.compiled and (arguments := _compile_arguments(file, allow_missing)):
+        model.compile(**arguments)
         if file.loop:
             session = model.session
             session.step, session.scale = int(file.loop["step"]), float(file.loop.get("scale", 1.0))
@@ -78,15 +80,26 @@ def restore(file: "native.ModelFile") -> Model:
     return model
 
 
-def _compile_arguments(compiled: dict[str, Any]) -> dict[str, Any]:
-    def made(found: registry.Registry, config: Any) -> Any:
-        return None if config is None else build_fields(found[config["name"]], config["fields"])
+def _compile_arguments(file: "native.ModelFile", allow_missing: bool) -> dict[str, Any]:
+    """What compile was given; {} where that needs a plugin that is missing and may be."""
+    compiled = file.compiled
 
+    def made(group: str, config: Any) -> Any:
+        return None if config is None else build_fields(origins.find(group, config["name"], file.versions, file.path), config["fields"])
+
+    try:
+        optimizer, losses = made("optimizers", compiled["optimizer"]), [made("losses", c) for c in compiled["losses"]]
+        metrics = [[made("metrics", c) for c in cs] for cs in compiled["metrics"]]
+    except origins.MissingPluginError as error:
+        if not allow_missing:
+            raise
+        warnings.warn(str(error), origins.MissingPluginWarning, stacklevel=4)
+        return {}
     return {
-        "optimizer": made(registry.optimizers, compiled["optimizer"]),
-        "loss": [made(registry.losses, c) for c in compiled["losses"]],
+        "optimizer": optimizer,
+        "loss": losses,
         "loss_weights": compiled["loss_weights"],
-        "metrics": [[made(registry.metrics, c) for c in cs] for cs in compiled["metrics"]],
+        "metrics": metrics,
         "groups": [(names, rate) for names, rate in compiled["groups"]],
         **{name: compiled[name] for name in ("winograd", "checkpointing") if name in compiled},
     }

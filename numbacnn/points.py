@@ -4,10 +4,12 @@ Environment, read when a registry first looks:
   NUMBACNN_DISABLE_PLUGINS  1 turns all plugins off; a comma list of distributions, those
 """
 
+import functools
 import os
 import re
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, distributions, entry_points
+from typing import Any
 
 BUILT_IN = "numbacnn"
 SWITCH = "NUMBACNN_DISABLE_PLUGINS"
@@ -20,12 +22,18 @@ def plain(name: str) -> str:
 
 def distribution(point: EntryPoint) -> str:
     """Name of the distribution that an entry point comes from."""
-    return (point.dist.name if point.dist else None) or "?"
+    return _named(point.dist)[0]
 
 
 def version(point: EntryPoint) -> str:
     """Version of the distribution that an entry point comes from."""
-    return (point.dist.version if point.dist else None) or "?"
+    return _named(point.dist)[1]
+
+
+@functools.cache
+def _named(dist: Any) -> tuple[str, str]:
+    """(name, version): Python reads the distribution's file for each."""
+    return (dist.name or "?", dist.version or "?") if dist else ("?", "?")
 
 
 def where(point: EntryPoint) -> str:

@@ -157,5 +157,5 @@ ALL = (layers, losses, optimizers, metrics, models, augmentations, commands)
 def origin(thing: Any) -> str:
     """Where a plugin's class or object comes from, `numbacnn-mish 0.1.0 (numbacnn_mish:Mish)`; "" for what is built in or not registered."""
     cls = thing if isinstance(thing, type) else type(thing)
-    values = {f"{c.__module__}:{c.__qualname__}" for c in cls.__mro__}
-    return next((where(p) for r in ALL for p in r.every if p.value in values and not is_built_in(p)), "")
+    values = {f"{c.__module__}:{c.__qualname__}" for c in cls.__mro__ if c.__module__.partition(".")[0] not in (BUILT_IN, "builtins")}
+    return next((where(p) for r in ALL for p in r.every if p.value in values and not is_built_in(p)), "") if values else ""

@@ -1,4 +1,4 @@
-"""`numbacnn plugins`: start plugins of your own, and list those that are installed. One file a subcommand, imported when it is used."""
+"""`numbacnn plugins`: write plugins, list those that are installed, examine them. One file a subcommand, imported when it is used."""
 
 import importlib
 
@@ -35,6 +35,6 @@ class Subcommands(click.Group):
             formatter.write_dl([(name, text) for name, (_, _, text) in SUBCOMMANDS.items()])
 
 
-@click.group(cls=Subcommands, short_help="Start plugins of your own, and list those that are installed.")
+@click.group(cls=Subcommands, short_help="Write plugins of your own, list those that are installed, examine them.")
 def plugins() -> None:
     """Layers, losses, optimizers, metrics, models, augmentations and commands that other distributions bring, or that you write."""

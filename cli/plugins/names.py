@@ -1,5 +1,6 @@
 """What a new plugin's name makes: distribution, module, class, and the name by which it is registered."""
 
+import ast
 import keyword
 import re
 from dataclasses import dataclass
@@ -10,6 +11,17 @@ from numbacnn import registry
 from numbacnn.errors import ConfigError
 
 LONGEST = 40
+
+
+def _bound_twice(source: str) -> set[str]:
+    """Names that a module's imports, functions and classes give to two things."""
+    bound: list[str] = []
+    for node in ast.parse(source).body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            bound += [alias.asname or alias.name.partition(".")[0] for alias in node.names]
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            bound.append(node.name)
+    return {name for name in bound if bound.count(name) > 1}
 
 
 @dataclass(frozen=True)
@@ -56,15 +68,20 @@ def parse(name: str) -> Names:
     return found
 
 
-def check_free(names: Names, group: registry.Registry, registered: str) -> None:
+def check_free(names: Names, group: registry.Registry, registered: str, files: dict[str, str]) -> None:
     """Raise ConfigError where a name is somebody else's already: then the plugin would never be found, or hide another one."""
     way_out = f"choose another one, such as my-{names.kebab}"
-    for taken in (registered, names.cls):
-        if taken in group:
-            owner = registry.distribution(group.points[group.resolve(taken)][0])
-            raise ConfigError(f"{owner} has {group.kind} {group.resolve(taken)} already: {way_out}")
-    if names.cls in vars(numbacnn)["_NAMES"]:
+    in_python = group not in (registry.models, registry.commands)  # numbacnn.Name
+    for other in (group, *(r for r in registry.ALL if in_python and r not in (registry.models, registry.commands))):
+        for taken in (registered, names.cls):
+            if taken in other:
+                owner = registry.distribution(other.points[other.resolve(taken)][0])
+                raise ConfigError(f"{owner} has {other.kind} {other.resolve(taken)} already: {way_out}")
+    if in_python and names.cls in vars(numbacnn)["_NAMES"]:
         raise ConfigError(f"numbacnn.{names.cls} is something else already: {way_out}")
+    for path, text in files.items():
+        if path.endswith(".py") and (twice := {names.cls, names.snake} & _bound_twice(text)):
+            raise ConfigError(f"{path} needs the name {min(twice)} for something else: {way_out}")
     try:
         raise ConfigError(
             f"distribution {names.distribution} {version(names.distribution)} is installed already: {way_out}, or pip uninstall {names.distribution}"

@@ -25,11 +25,11 @@ def new_plugin(name: str, kind: str, into: Path) -> None:
     or SqueezeExcite.
     """
     names, chosen = parse(name), kinds()[kind]
-    check_free(names, chosen.registry, chosen.registered(names))
+    files = chosen.files(names, version("numbacnn"))
+    check_free(names, chosen.registry, chosen.registered(names), files)
     folder = into / names.distribution
     if folder.exists() or folder.is_symlink():
         raise ConfigError(f"{plain(folder)} is there already: choose another name, or another place with --into")
-    files = chosen.files(names, version("numbacnn"))
     _write(folder, files)
     click.echo(f"{plain(folder)}: {chosen.name} {chosen.registered(names)}, {names.distribution} 0.1.0")
     for path in files:

@@ -10,7 +10,7 @@ from typing import Any
 from .. import registry
 from ..errors import ConfigError, NumbacnnError, PluginError
 from ..graph import Node
-from .buffer import Buffer
+from .buffer import Buffer, Launch
 
 
 def _plugin_in(thing: Any) -> tuple[Any, str]:
@@ -54,7 +54,7 @@ def compiling(plan: Any) -> Iterator[None]:
         raise
     except Exception as error:
         for launch in (*plan.prologue, *plan.launches):
-            told, way_out = _told(f"kernel {launch.kernel.__name__} of layer {launch.node!r}", _layers(plan).get(launch.node))
+            told, way_out = _kernel(plan, launch)
             if way_out:
                 try:
                     plan.backend.bind(launch.kernel, [a.real() if isinstance(a, Buffer) else a for a in (*launch.args, *launch.out)])
@@ -74,35 +74,37 @@ def running(plan: Any) -> Iterator[None]:
         pairs = zip((*plan.prologue, *plan.launches), (*plan.early, *plan.calls), strict=True)
         failed = next((launch for launch, call in pairs if call is getattr(error, "launch", None)), None)
         if failed is not None:
-            told, way_out = _told(f"kernel {failed.kernel.__name__} of layer {failed.node!r}", _layers(plan).get(failed.node))
+            told, way_out = _kernel(plan, failed)
             if way_out:
                 raise PluginError(f"{told} failed: {type(error).__name__}: {error}{way_out}") from error
         raise
 
 
-def _layers(plan: Any) -> dict[str, Any]:
-    return {unit.node.name: unit.node.layer for unit in plan.units}
+def _kernel(plan: Any, launch: Launch) -> tuple[str, str]:
+    layers = {unit.node.name: unit.node.layer for unit in plan.units}
+    what = f"layer {launch.node!r}" if launch.node in layers else launch.node
+    return _told(f"kernel {launch.kernel.__name__} of {what}", (layers | plan.trace.things).get(launch.node))
 
 
 # ---- what a layer forgot
 
 
-def check_output(node: Node, step: Any, recorder: Any, shape: tuple) -> None:
+def check_output(node: Node, step: Any, recorder: Any, shape: tuple, kind: str = "layer") -> None:
     """Raise ConfigError where forward made no step.y, or one of another shape than output_shape() says."""
     right = step.y.shape == (recorder.batch, *shape)
     if right and recorder.has(step.y):
         return
-    told, way_out = _told(f"layer {node.name!r}", node.layer)
+    told, way_out = _told(f"{kind} {node.name!r}", node.layer)
     if not right:
         raise ConfigError(f"{told} made {step.y.shape[1:]}, but its output_shape() says {shape}{way_out}")
     raise ConfigError(f"{told} made no output: its forward() must note a launch that writes step.y{way_out}")
 
 
-def check_gradients(node: Node, step: Any, recorder: Any, wanted: Sequence[bool]) -> None:
+def check_gradients(node: Node, step: Any, recorder: Any, wanted: Sequence[bool], kind: str = "layer") -> None:
     """Raise ConfigError where backward gave no gradient by an input that wants one: without it, everything before the layer would silently stay as it is."""
     for i, (gradient, due) in enumerate(zip(step.dxs, wanted, strict=True)):
         if due and (gradient is None or not recorder.has(gradient)):
-            told, way_out = _told(f"layer {node.name!r}", node.layer)
+            told, way_out = _told(f"{kind} {node.name!r}", node.layer)
             name = "step.dx" if i == 0 else f"step.grad({i})"
             raise ConfigError(f"{told} gave no gradient by its input: its backward() must note a launch that writes {name}{way_out}")
 

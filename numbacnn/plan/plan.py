@@ -121,7 +121,9 @@ class Plan:
             if layout:
                 recorder.phase = "update"
                 update = Update(recorder, optimizer, layout, whole, g)
-                optimizer.update(update)
+                self.trace.things["optimizer"] = optimizer
+                with blame.describing("update of the optimizer", optimizer):
+                    optimizer.update(update)
         if losses or training:
             tracer.penalize({p: s for p, s in specs.items() if s.trainable and owner_of[p] in trainable})
         self.clock, self.choices = recorder.clock, recorder.choices

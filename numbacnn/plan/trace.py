@@ -28,6 +28,7 @@ class Trace:
     weight_gradients: dict[str, Buffer] = field(default_factory=dict)
     input_gradients: dict[str, Buffer] = field(default_factory=dict)
     gradients: dict[str, Buffer] = field(default_factory=dict)  # node -> gradient by its output, for keep=
+    things: dict[str, Any] = field(default_factory=dict)  # what notes launches beside layers -> loss, optimizer
 
 
 def _kept(value: Any) -> tuple:
@@ -132,17 +133,21 @@ class Tracer:
             share = Buffer((self.recorder.batch,), self.recorder.dtype, f"share of {name}", "persistent")
             node = Node(f"loss of {name}", loss, (name, f"target of {name}"), stream=(1 << 19) + i)
             s = Step(self.recorder, node, [prediction, target], (), lambda n: None, lambda n: None, ())
-            kept = _kept(loss.forward(s))
+            trace.things[node.name] = loss
+            with blame.describing(f"forward of the {node.name!r}", loss):
+                kept = _kept(loss.forward(s))
+            blame.check_output(node, s, self.recorder, (), "loss")
             trace.seeds.append(share)
             trace.targets.append(target)
             trace.losses.append(s.y)
             s.dy = share
-            heads.append((name, lambda s=s, loss=loss, kept=kept: self._loss_backward(s, loss, kept)))
+            heads.append((name, lambda s=s, node=node, kept=kept: self._loss_backward(s, node, kept)))
         return heads
 
-    @staticmethod
-    def _loss_backward(s: Step, loss: Any, kept: tuple) -> Buffer:
-        loss.backward(s, *kept)
+    def _loss_backward(self, s: Step, node: Node, kept: tuple) -> Buffer:
+        with blame.describing(f"backward of the {node.name!r}", node.layer):
+            node.layer.backward(s, *kept)
+        blame.check_gradients(node, s, self.recorder, [True, False], "loss")
         return s.grad(0)
 
     def backward(self, heads: list[tuple[str, Any]], segments: Sequence[range] = ()) -> None:

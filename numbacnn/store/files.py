@@ -18,15 +18,18 @@ from .recognize import Format, recognize
 _READERS: dict[Format, Callable] = {Format.NUMBACNN: native.read, Format.KERAS: archive.read, Format.KERAS_H5: whole_h5.read}
 
 
-def read(path: str | os.PathLike) -> ModelFile:
-    """The model in a file of ours or of Keras, whatever its name ends in. Raises FileError for weights alone and says how those are used."""
+def read(path: str | os.PathLike, allow_missing: bool = False) -> ModelFile:
+    """The model in a file of ours or of Keras, whatever its name ends in. Raises FileError for weights alone and says how those are used.
+
+    allow_missing: as for native.read
+    """
     kind = recognize(path)
     if not kind.whole:
         raise FileError(
             f"{path} is {kind.title}: it holds weights alone. Make the model first, then model.load_weights({str(path)!r}); "
             f"in the shell, numbacnn convert {path} model.h5 --model NAME_OR_FILE"
         )
-    return _READERS[kind](path)
+    return native.read(path, allow_missing) if kind is Format.NUMBACNN else _READERS[kind](path)
 
 
 def write(path: str | os.PathLike, model: ModelFile, format: str | None = None) -> Format:

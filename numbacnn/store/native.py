@@ -1,28 +1,30 @@
 """Our files: model.h5, and checkpoint.h5 with the state of training. Plain data in and out; the model is put together above.
 
-/graph        JSON: nodes in order (name, registered layer, fields, inputs, owner, …), inputs, outputs, trainable owners, weight paths
+/graph        JSON: nodes in order (name, registered layer, fields, inputs, owner, …), inputs, outputs, trainable owners, weight paths, and
+              "shapes": what the layers of plugins give, for when those are missing
 /weights/<i>  float32 datasets; /graph's "weights"[i] and the attribute "path" name the weight (names may hold '/')
 /preprocess /classes /compiled /loop /choices /extra    JSON, each only where there is something to say
 /optimizer/<slot>   flat float datasets
-/versions     JSON: numbacnn, and the distribution and version that each layer comes from
+/versions     JSON: numbacnn, and the distribution and version that each layer, loss, optimizer, … comes from (origins.py)
 Attributes of the file: format = "numbacnn", version = 1.
 """
 
 import json
 import os
-import re
+import warnings
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import Any
 
 import h5py
 import numpy as np
 
 from .. import fields, registry
-from ..errors import ConfigError, NumbacnnError, PluginError, UnknownNameError
+from ..errors import ConfigError, NumbacnnError, UnknownNameError
 from ..graph import Graph, Node
 from ..layer import Layer
+from . import origins
 from .atomic import replacing
+from .missing import MissingLayer
 from .safe import SafeFile
 
 FORMAT, VERSION = "numbacnn", 1
@@ -45,7 +47,8 @@ class ModelFile:
     loop: dict | None = None  # epoch, step, sampler and random state
     extra: dict = field(default_factory=dict)
     choices: dict[str, str] | None = None  # key of a problem -> algorithm that computed it
-    versions: dict = field(default_factory=dict)  # filled in by read
+    versions: dict = field(default_factory=dict)  # filled in by read, and so is
+    path: str = ""  # the file
 
 
 # ---- writing
@@ -65,7 +68,7 @@ def write(path: str | os.PathLike, model: ModelFile) -> None:
         "loop": model.loop,
         "choices": model.choices,
         "extra": model.extra or None,
-        "versions": _versions({n["layer"] for n in graph["nodes"]}),
+        "versions": origins.written({n["layer"] for n in graph["nodes"]}, model.compiled, model.loop),
     }
     packed = {name: _pack(name, value) for name, value in texts.items() if value is not None}
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
@@ -106,10 +109,15 @@ def _graph_to_json(model: ModelFile) -> dict[str, Any]:
         }
         for node in model.graph.nodes
     ]
-    return {"nodes": nodes, "inputs": model.graph.inputs, "outputs": model.graph.outputs, "trainable": model.trainable, "weights": list(expected)}
+    shapes = model.graph.shapes()
+    foreign = {n.name: shapes[n.name] for n in model.graph.nodes if registry.origin(n.layer)}
+    ends = {"inputs": model.graph.inputs, "outputs": model.graph.outputs}
+    return {"nodes": nodes, **ends, "trainable": model.trainable, "weights": list(expected), **({"shapes": foreign} if foreign else {})}
 
 
 def _name_of(cls: type) -> str:
+    if issubclass(cls, MissingLayer):
+        raise ConfigError("a model that was loaded without one of its plugins cannot be saved: install that first, and load the model anew")
     try:
         return registry.layers.name_of(cls)
     except UnknownNameError:
@@ -121,12 +129,6 @@ def _name_of(cls: type) -> str:
 
 def _name_of_layers(cls: type) -> str | None:
     return _name_of(cls) if issubclass(cls, Layer) else None
-
-
-def _versions(layers: set[str]) -> dict[str, Any]:
-    points = {name: registry.layers.point(name) for name in sorted(layers)}
-    origins = {name: {"distribution": registry.distribution(p), "version": registry.version(p)} for name, p in points.items()}
-    return {"numbacnn": metadata.version("numbacnn"), "layers": origins}
 
 
 def expected_weights(graph: Graph) -> dict[str, tuple[int, ...]]:
@@ -143,8 +145,11 @@ def expected_weights(graph: Graph) -> dict[str, tuple[int, ...]]:
 # ---- reading
 
 
-def read(path: str | os.PathLike) -> ModelFile:
-    """Read and check a file. Whatever is wrong with it is a FileError that names file, place and the way out."""
+def read(path: str | os.PathLike, allow_missing: bool = False) -> ModelFile:
+    """Read and check a file. Whatever is wrong with it is a FileError that names file, place and the way out.
+
+    allow_missing: layers whose plugin is not there become MissingLayers, each with a MissingPluginWarning
+    """
     with SafeFile(path) as file:
         if file.attribute("/", "format") != FORMAT:
             raise file.fail("is an HDF5 file, but not one that numbacnn wrote: give its model.h5 or checkpoint.h5")
@@ -155,7 +160,8 @@ def read(path: str | os.PathLike) -> ModelFile:
         stored = _dict(file, "graph")
         if stored is None:
             raise file.fail("graph is missing: not all of the file was written")
-        graph = _graph(file, stored, versions)
+        origins.warn_of_older(versions, path)
+        graph = _graph(file, stored, versions, allow_missing)
         classes = _dict(file, "classes") or {}
         names, task, trainable = classes.get("names"), classes.get("task"), stored.get("trainable")
         if task not in TASKS or not (names is None or _texts(names)):
@@ -179,6 +185,7 @@ def read(path: str | os.PathLike) -> ModelFile:
             choices=choices,
             extra=_dict(file, "extra") or {},
             versions=versions,
+            path=str(path),
         )
 
 
@@ -193,17 +200,17 @@ def _dict(file: SafeFile, place: str) -> dict | None:
     return value
 
 
-def _graph(file: SafeFile, stored: dict, versions: dict) -> Graph:
+def _graph(file: SafeFile, stored: dict, versions: dict, allow_missing: bool) -> Graph:
     nodes = stored.get("nodes")
     if not isinstance(nodes, list) or not _texts(stored.get("inputs")) or not _texts(stored.get("outputs")):
         raise file.fail("graph must hold nodes, inputs and outputs: the file is damaged")
     try:
-        return Graph(tuple(_node(file, n, versions) for n in nodes), tuple(stored["inputs"]), tuple(stored["outputs"]))
+        return Graph(tuple(_node(file, n, versions, stored, allow_missing) for n in nodes), tuple(stored["inputs"]), tuple(stored["outputs"]))
     except ConfigError as error:
         raise file.fail(f"graph: {error}") from error
 
 
-def _node(file: SafeFile, stored: Any, versions: dict) -> Node:
+def _node(file: SafeFile, stored: Any, versions: dict, graph: dict, allow_missing: bool) -> Node:
     if not isinstance(stored, dict):
         raise file.fail("graph: a node is no JSON object: the file is damaged")
     if extra := sorted(set(stored) - set(_NODE)):
@@ -215,29 +222,29 @@ def _node(file: SafeFile, stored: Any, versions: dict) -> Node:
         raise file.fail(f"graph: node {stored['name']!r} has inputs or weight_names that are no texts: the file is damaged")
 
     def find(kind: type, name: str) -> type | None:
-        return _layer(file, name, versions) if issubclass(kind, Layer) else None
+        return origins.find("layers", name, versions, file.path) if issubclass(kind, Layer) else None
 
     where = f"{file.path}: layer {stored['name']!r}"
-    layer = fields.build(_layer(file, stored["layer"], versions), stored["fields"], find, where)
+    try:
+        layer = fields.build(origins.find("layers", stored["layer"], versions, file.path), stored["fields"], find, where)
+    except origins.MissingPluginError as error:
+        if not allow_missing:
+            raise
+        warnings.warn(str(error), origins.MissingPluginWarning, stacklevel=2)
+        layer = _stand_in(file, stored, graph, str(error))
     return Node(stored["name"], layer, tuple(stored["inputs"]), stored["owner"], tuple(map(tuple, pairs)), stored["stream"])
 
 
-def _layer(file: SafeFile, name: str, versions: dict) -> type:
-    try:
-        return registry.layers[name]
-    except UnknownNameError as error:
-        origins = versions.get("layers")
-        origin = origins.get(name) if isinstance(origins, dict) else None
-        distribution, version = (str(origin.get(k)) for k in ("distribution", "version")) if isinstance(origin, dict) else ("", "")
-        if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", distribution, re.ASCII) or not re.fullmatch(r"[\w.+!-]{1,50}", version, re.ASCII):
-            raise file.fail(f"{error}; the file does not say which distribution it comes from") from error
-        if distribution == registry.BUILT_IN:
-            raise file.fail(f"{error}; the file was written by numbacnn {version}: upgrade numbacnn") from error
-        raise file.fail(
-            f"layer {name!r} is not installed; the file says that it comes from {distribution} {version}: if you trust that, install {distribution}"
-        ) from error
-    except PluginError as error:
-        raise PluginError(f"{file.path}: {error}") from error
+def _stand_in(file: SafeFile, stored: dict, graph: dict, why: str) -> MissingLayer:
+    """What the file tells of a layer besides its class."""
+    known = graph.get("shapes")
+    shape = known.get(stored["name"]) if isinstance(known, dict) else None
+    if shape is not None and not (isinstance(shape, list) and all(n is None or (type(n) is int and n > 0) for n in shape)):
+        raise file.fail(f"graph: shapes holds {shape!r} for {stored['name']!r}: the file is damaged")
+    paths = graph.get("weights") if _texts(graph.get("weights")) else []
+    split = [(i, *path.rpartition("/")) for i, path in enumerate(paths)]
+    held = tuple((name, file.shape(f"weights/{i}")) for i, owner, _, name in split if owner == (stored["owner"] or stored["name"]))
+    return MissingLayer(stored["layer"], why, None if shape is None else tuple(shape), held)
 
 
 def _weights(file: SafeFile, paths: Any, graph: Graph) -> dict[str, np.ndarray]:

@@ -20,9 +20,9 @@ from ..models.architecture import as_architecture
 def check_model(model: Callable, input_shape: tuple[int, int, int] = (32, 32, 3), classes: int = 5, seed: int = 0, steps: int = 10, **options: Any) -> Model:
     """The examination of a function (symbol, classes, **options) -> symbol, or an Architecture; raises AssertionError where it fails.
 
-    Logits for any number of classes; `splits` (one at least: options may leave some out) and `pool` name layers that are there; the same
-    weights from the same seed; an image by itself gives what it gives in a batch; a few steps lower the loss on one batch; it comes back
-    from a file, bit by bit. Returns the model, trained.
+    Logits for any number of classes; `splits` (one at least: options may leave some out) and `pool` name layers that are there; the same weights
+    from the same seed; an image by itself gives what it gives in a batch; a few steps lower the loss on one batch; it comes back from a file, bit
+    by bit. Returns the model, trained.
     """
     architecture = as_architecture(model)
 

@@ -46,7 +46,7 @@ def layer_table(graph: Graph, handles: dict, groups: list[list[str]], name: str 
         own = node.name == node.owner
         parameters = handle.count_params() if own else 0
         table.add_row(
-            f"{node.name} ({type(node.layer).__name__}" + ("" if own else f", weights of {node.owner}") + ")",
+            f"{node.name} ({getattr(node.layer, 'shown_as', type(node.layer).__name__)}" + ("" if own else f", weights of {node.owner}") + ")",
             " x ".join("?" if n is None else str(n) for n in shape),
             f"{parameters:,}" if parameters else "",
             _count(multiply_adds(node, shapes)),

@@ -25,17 +25,24 @@ def install(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(folder))
     before = set(sys.modules)
 
+    def remove(name):
+        """Uninstall it."""
+        module = name.replace("-", "_")
+        sys.modules.pop(module, None)
+        for old in folder.glob(f"{module}*"):
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+        refresh()
+
     def put(name, version="1.0", code="", **groups):
         module = name.replace("-", "_")
+        remove(name)
         (folder / f"{module}.py").write_text(HEAD + textwrap.dedent(code))
-        sys.modules.pop(module, None)
         points = {f"numbacnn.{group}": {n: value if ":" in value else f"{module}:{value}" for n, value in found.items()} for group, found in groups.items()}
-        for old in folder.glob(f"{module}-*.dist-info"):
-            shutil.rmtree(old)
         declare(folder, name, version, points)
         refresh()
         return module
 
+    put.remove = remove
     yield put
     monkeypatch.undo()
     for name in set(sys.modules) - before:

@@ -164,6 +164,27 @@ def test_no_contract_is_no_matter_for_the_registry(install):
     assert stated(nn.Twice) == stated(nn.Thrice) == CONTRACT
 
 
+def test_contracts_of_models(install):
+    code = """
+from numbacnn.models.architecture import architecture
+
+@architecture(contract={})
+def one(x, classes):
+    return nn.Dense(classes)(nn.Flatten()(x))
+
+def two(x, classes):
+    return nn.Dense(classes)(nn.Flatten()(x))
+two.contract = {}
+"""
+    install("numbacnn-m", "1.0", code.replace("{}", "1"), models={"one": "one", "two": "two"})
+    for name in ("one", "two"):
+        assert nn.build(name, (4, 4, 1), 3).output.shape == (3,)
+    install("numbacnn-m", "1.0", code.replace("{}", "7"), models={"one": "one", "two": "two"})
+    for name in ("one", "two"):
+        with pytest.raises(ContractError, match=f"model '{name}' of numbacnn-m 1.0 .* written for contract 7"):
+            nn.build(name, (4, 4, 1), 3)
+
+
 def test_turned_off(install, monkeypatch):
     install("numbacnn-twice", "1.0", GOOD, layers={"Twice": "Twice"}, models={"double": "Twice"})
     for value in ("1", "other, Numbacnn_Twice", "numbacnn.twice"):
@@ -184,7 +205,7 @@ def test_turned_off(install, monkeypatch):
         registry.layers["Thrice"]
 
 
-# ---- a layer that is wrong in itself
+# ---- what is wrong in itself
 
 
 @pytest.mark.parametrize(
@@ -250,3 +271,63 @@ def test_help_stands_whatever_is_installed(install, child, tmp_path):
     assert done.stderr.startswith("numbacnn: command 'bad' of numbacnn-bad 0.3 (numbacnn_bad:bad) cannot be imported: ZeroDivisionError")
     done = child(main.format(["bad"]), NUMBACNN_DISABLE_PLUGINS="numbacnn-bad")
     assert "command 'bad' of numbacnn-bad 0.3 (numbacnn_bad:bad) is turned off" in done.stderr
+
+
+LOSS_AND_OPTIMIZER = """
+from numbacnn.losses.mse import MeanSquaredError
+from numbacnn.optimizers.sgd import SGD
+
+@kernel
+def fails(x, y):
+    for i in prange(y.size):
+        y[i] = 0
+        raise ValueError("never")
+
+class MyLoss(MeanSquaredError):
+    def forward(self, step):
+        LOSS
+
+    def backward(self, step):
+        BACK
+
+class MyOptimizer(SGD):
+    def update(self, step):
+        OPTIMIZER
+"""
+
+
+@pytest.mark.parametrize(
+    ("loss", "back", "optimizer", "said"),
+    [
+        ("1 / 0", "pass", "pass", r"forward of the 'loss of dense_1' \(MyLoss of numbacnn-mine 2\.0 \(numbacnn_mine:MyLoss\)\) failed: ZeroDivisionError"),
+        ("pass", "pass", "pass", r"loss 'loss of dense_1' \(MyLoss of numbacnn-mine 2\.0 .*made no output"),
+        ("super().forward(step)", "pass", "pass", r"loss 'loss of dense_1' \(MyLoss of numbacnn-mine .*gave no gradient by its input"),
+        ("super().forward(step)", "1 / 0", "pass", r"backward of the 'loss of dense_1' \(MyLoss of .*failed: ZeroDivisionError"),
+        (
+            "step.run(fails, step.x, out=step.y)",
+            "super().backward(step)",
+            "super().update(step)",
+            r"kernel fails of loss of dense_1 \(MyLoss of .*ValueError: never",
+        ),
+        (
+            "super().forward(step)",
+            "super().backward(step)",
+            "1 / 0",
+            r"update of the optimizer \(MyOptimizer of numbacnn-mine 2\.0 .*failed: ZeroDivisionError",
+        ),
+        (
+            "super().forward(step)",
+            "super().backward(step)",
+            "step.run(fails, step.g, out=step.w)",
+            r"kernel fails of optimizer \(MyOptimizer of .*failed: ValueError",
+        ),
+    ],
+)
+def test_a_faulty_loss_or_optimizer(install, loss, back, optimizer, said):
+    code = LOSS_AND_OPTIMIZER.replace("LOSS", loss, 1).replace("BACK", back).replace("OPTIMIZER", optimizer)
+    install("numbacnn-mine", "2.0", code, losses={"my_loss": "MyLoss"}, optimizers={"MyOptimizer": "MyOptimizer"})
+    model = nn.Sequential([nn.Input((3,)), nn.Dense(4)], seed=0)
+    model.compile("MyOptimizer", "my_loss")
+    with pytest.raises((PluginError, ConfigError), match=said):
+        model.fit(np.ones((2, 3), np.float32), np.ones((2, 4), np.float32))
+    everything_else_works()

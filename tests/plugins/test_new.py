@@ -63,6 +63,10 @@ def run(capfd, tmp_path, monkeypatch):
         (["log-cosh", "--kind", "layr"], "unknown kind 'layr'; did you mean 'layer'?"),
         (["model"], "numbacnn.Model is something else already"),
         (["fit", "--kind", "command"], "numbacnn has command fit already"),
+        (["click", "--kind", "command"], "numbacnn_click.py needs the name click for something else: choose another one, such as my-click"),
+        (["block", "--kind", "model"], "needs the name block for something else"),
+        (["Image", "--kind", "augmentation"], "tests/test_image.py needs the name Image"),
+        (["relu", "--kind", "loss"], "numbacnn has layer ReLU already"),
         (["click"], None),
         (["a b"], "'a b' cannot name a plugin"),
     ],
@@ -133,7 +137,7 @@ def test_every_file_is_whole(kind, name, tmp_path):
 def passes(folder):
     environment = {**os.environ, "NUMBACNN_SERIAL": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], cwd=folder, env=environment, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0 and " passed" in done.stdout and "skipped" not in done.stdout, done.stdout + done.stderr
 

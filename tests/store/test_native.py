@@ -248,7 +248,9 @@ def test_all_wrong_weights_are_listed_at_once(path):
 def test_layers_of_a_missing_plugin(path):
     change(path, "graph", at("nodes", 5, "layer", value="Snake"))
     change(path, "versions", at("layers", "Snake", value={"distribution": "numbacnn-snake", "version": "0.3"}))
-    refused(path, r"layer 'Snake' is not installed; the file says that it comes from numbacnn-snake 0\.3: if you trust that, install numbacnn-snake")
+    refused(
+        path, r"layer 'Snake' is not installed; the file says that it comes from numbacnn-snake 0\.3: if you trust that, pip install 'numbacnn-snake>=0\.3'"
+    )
     change(path, "versions", at("layers", "Snake", value={"distribution": "numbacnn", "version": "9.0"}))
     refused(path, r"unknown layer 'Snake'.*written by numbacnn 9\.0: upgrade numbacnn")
     change(path, "versions", at("layers", "Snake", value={"distribution": "x; rm -rf /", "version": "9.0"}))
