@@ -69,7 +69,6 @@ def restore(file: "native.ModelFile", allow_missing: bool = False) -> Model:
     except NumbacnnError as error:
         raise FileError(f"the model file's thresholds are damaged: {error}") from error
     model.network.suggestions = dict(file.choices or {})
-    arguments: dict[str, Any] = {}
     if file.compiled:
         try:
             if arguments := _compile_arguments(file, allow_missing):
@@ -77,14 +76,14 @@ def restore(file: "native.ModelFile", allow_missing: bool = False) -> Model:
         except (NumbacnnError, KeyError, TypeError, AttributeError) as error:
             if file.unknown is None:
                 raise
-            arguments, file = {}, replace(file, unknown=str(error))
-    if arguments and file.loop:
-        session = model.session
-        session.step, session.scale = int(file.loop["step"]), float(file.loop.get("scale", 1.0))
-        session.updates = int(file.loop.get("updates", session.step))
-        model.callback_states, slots = from_file(file.loop.get("callbacks", {}), file.optimizer or {})
-        session.adopt(slots, file.loop["places"])
-        model.network.choices = dict(file.choices or {})  # who goes on computes as before, bit by bit
+            file = replace(file, unknown=str(error))
+        if file.loop and model._session is not None:
+            session = model.session
+            session.step, session.scale = int(file.loop["step"]), float(file.loop.get("scale", 1.0))
+            session.updates = int(file.loop.get("updates", session.step))
+            model.callback_states, slots = from_file(file.loop.get("callbacks", {}), file.optimizer or {})
+            session.adopt(slots, file.loop["places"])
+            model.network.choices = dict(file.choices or {})  # who goes on computes as before, bit by bit
     if file.unknown:
         warnings.warn(f"the model is not compiled: what Keras compiled it with has no counterpart here: {file.unknown}. Call model.compile", stacklevel=3)
     return model
@@ -111,5 +110,5 @@ def _compile_arguments(file: "native.ModelFile", allow_missing: bool) -> dict[st
         "loss_weights": compiled["loss_weights"],
         "metrics": metrics,
         "groups": [(names, rate) for names, rate in compiled["groups"]],
-        **{name: compiled[name] for name in ("winograd", "checkpointing", "precision") if name in compiled},
+        **{name: compiled[name] for name in ("winograd", "checkpointing") if name in compiled},
     }

@@ -82,9 +82,9 @@ def test_marks_as_json_and_as_a_table(plugin, numbacnn):
 def test_one_that_passes_and_tracebacks_where_they_are_wanted(plugin, numbacnn):
     done = numbacnn("plugins", "check", plugin, "--name", "Twice", *CHEAP)
     assert done.status == 0 and done.out.splitlines()[-1] == "passed" and "Silent" not in done.out
-    done = numbacnn("plugins", "check", plugin, "--name", "gone", "--verbose")
+    done = numbacnn("plugins", "check", plugin, "--name", "gone", "--verbose", *CHEAP)
     assert done.status == 1 and "Traceback (most recent call last)" in done.out
-    done = numbacnn("plugins", "check", plugin, "--name", "nobody")
+    done = numbacnn("plugins", "check", plugin, "--name", "nobody", *CHEAP)
     assert done.status == 1 and done.out.splitlines()[-1] == "failed: there is nothing to examine"
 
 

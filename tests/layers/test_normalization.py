@@ -11,6 +11,7 @@ import pytest
 
 import numbacnn as nn
 from numbacnn import registry, testing
+from numbacnn.backends import open_backend
 from numbacnn.errors import ConfigError, ShapeError
 from numbacnn.kernels.normalize import FAR, normalized
 from numbacnn.kernels.reduce import blocks, channel_sums
@@ -20,6 +21,7 @@ from numbacnn.layers.group_normalization import GroupNormalization
 from numbacnn.layers.layer_normalization import LayerNormalization
 from numbacnn.layers.normalization import Normalization
 from numbacnn.layers.rescaling import Rescaling
+from numbacnn.plan import Plan
 
 LARGE = [(1, 1), (3, 5), (1, 16385), (129, 257), (20000, 1), (7001, 3), (900, 65), (40, 2048), (333, 130)]  # rows, channels
 
@@ -123,7 +125,7 @@ def test_sum_and_clamp_fold_into_the_layer(layer, clamp, added):
             copies = {k: v.copy() for k, v in weights.items()}
             trainable = frozenset(h.name for h in model.layers)
             options = dict(training=True, trainable=trainable, dtype=np.float64, folding=folding, input_gradients=True)
-            plan = testing.Plan(model.graph, 4, copies, testing.open_backend("cpu"), **options)
+            plan = Plan(model.graph, 4, copies, open_backend("cpu"), **options)
             y = plan.run(list(data[: 1 + added]), shares=[data[2]]).outputs[0]
             gradients = {n: plan.input_gradient(n) for n in plan.trace.input_gradients} | {p: plan.weight_gradient(p) for p in plan.trace.weight_gradients}
             results.append((len(plan.units), y, gradients))
@@ -152,7 +154,7 @@ def test_a_frozen_layer_passes_the_gradient_and_keeps_its_statistics():
     weights = {f"layer/{n}": generator.uniform(0.5, 1.5, 3).astype(np.float32) for n in layer.weights((4, 5, 3))}
     before = {k: v.copy() for k, v in weights.items()}
     graph = testing.graph_of(layer, (4, 5, 3))
-    plan = testing.Plan(graph, 2, weights, testing.open_backend("cpu"), training=True, trainable=frozenset())
+    plan = Plan(graph, 2, weights, open_backend("cpu"), training=True, trainable=frozenset())
     y = plan.run([x], shares=[dy]).outputs[0]
     scale = before["layer/gamma"] / np.sqrt(before["layer/moving_variance"] + 1e-3)
     np.testing.assert_allclose(y, (x - before["layer/moving_mean"]) * scale + before["layer/beta"], rtol=1e-4, atol=1e-5)
@@ -230,6 +232,7 @@ import hashlib, numpy as np
 import numbacnn as nn
 from numbacnn import registry, testing
 from numbacnn.backends import open_backend
+from numbacnn.plan import Plan
 generator = np.random.default_rng(0)
 x, dy = generator.standard_normal((2, 3, 61, 47, 13)).astype(np.float32)
 for name, fields in (("BatchNormalization", {}), ("GroupNormalization", {"groups": 13}), ("LayerNormalization", {})):
@@ -237,7 +240,7 @@ for name, fields in (("BatchNormalization", {}), ("GroupNormalization", {"groups
     for threads in (1, 2, 2):
         layer = registry.layers[name](**fields)
         weights = {f"layer/{n}": np.ones(s.shape, np.float32) for n, s in layer.weights(x.shape[1:]).items()}
-        plan = testing.Plan(testing.graph_of(layer, x.shape[1:]), 3, weights, open_backend("cpu", threads), training=True, trainable=frozenset({"layer"}))
+        plan = Plan(testing.graph_of(layer, x.shape[1:]), 3, weights, open_backend("cpu", threads), training=True, trainable=frozenset({"layer"}))
         y = plan.run([x], shares=[dy]).outputs[0]
         arrays = [y, plan.input_gradient("x0"), *(plan.weight_gradient(p) for p in sorted(plan.trace.weight_gradients)), *weights.values()]
         digests.add(hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest())
