@@ -42,18 +42,19 @@ Abilities, each optional; the plan asks for them and never for a class
   link                  "softmax" or "sigmoid": losses that know it work from the logits before it
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from . import registry
-from .errors import ConfigError
+from .errors import ConfigError, ShapeError
 from .functional import Symbol, call
 from .graph import Shape
 from .init import Initializer
-from .kernels import elementwise
-from .regularizers import Regularizer, get
+from .kernels import channelwise, elementwise
+from .regularizers import Regularizer
 
 Initial = str | Initializer
 Penalty = str | Regularizer | None
@@ -188,13 +189,41 @@ def choice(layer: Layer, name: str, *values: Any) -> None:
 
 
 @dataclass(frozen=True)
+class PerChannel:
+    """A weight of an Elementwise layer, with one number for each channel (the last axis). As for Weight otherwise."""
+
+    init: Initial = "zeros"
+    trainable: bool = True
+    decay: bool = True
+    regularizer: Penalty = None
+
+
+@dataclass(frozen=True)
 class Elementwise(Layer):
     """Two scalar functions, `f(x, *fields)` and `df(x and/or y, *fields)`; kernels and gradient follow.
 
     Fields are passed by name, as the plan's float type; the names x and y say what the derivative needs. Both may use
     `math` (replaced by vectorizable float32 versions, kernels/scalar.py) and plain helper functions.
     A layer whose functions depend on its fields overrides `functions`.
+
+    A weight with one number a channel is a class attribute, `beta = PerChannel("ones")`. f and df take the number of their element's
+    channel by that name, and `df_beta(x and/or y, *fields)` is f's derivative by it; its gradient, the sum over all pixels and samples,
+    follows. A layer whose weights depend on its fields overrides `weights`, too. Raises ConfigError where a trained weight has no df_….
     """
+
+    @classmethod
+    def learned(cls) -> dict[str, PerChannel]:
+        """The weights of the class, by name."""
+        return {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items() if isinstance(value, PerChannel)}
+
+    def output_shape(self, x: Shape) -> Shape:
+        if self.learned() and (not x or x[-1] is None):
+            raise ShapeError("the number of channels (the last axis) must be known")
+        return x
+
+    def weights(self, x: Shape) -> dict[str, Weight]:
+        channels = self.output_shape(x)[-1:]
+        return {name: Weight(channels, w.init, w.trainable, w.decay, w.regularizer) for name, w in self.learned().items()}
 
     def functions(self) -> tuple[Callable, Callable]:
         """(f, df) for this layer's fields."""
@@ -205,24 +234,45 @@ class Elementwise(Layer):
         return (self,)
 
     def before(self, other: Layer) -> "Layer | None":
-        return Chain((*self.links(), *other.links())) if isinstance(other, Elementwise) else None
+        if not isinstance(other, Elementwise) or self.learned() or other.learned():
+            return None  # a chain has no weights
+        return Chain((*self.links(), *other.links()))
 
     def forward(self, step: Any) -> None:
         functions, _ = zip(*(layer.functions() for layer in self.links()), strict=True)
+        if self.learned():
+            channelwise.note_forward(step, self._scalars(step, functions), self._title, step.x, step.y)
+            return
         step.run(elementwise.forward(functions, self._title, step.dtype), step.x, self._values(functions), out=step.y)
 
     def backward(self, step: Any) -> None:
         functions, derivatives = zip(*(layer.functions() for layer in self.links()), strict=True)
-        names = elementwise.reads(derivatives[-1])
+        trained = [name for name, weight in self.learned().items() if weight.trainable]
+        derivatives = (*derivatives, *map(self._by_weight, trained))
+        names = {n for df in derivatives for n in elementwise.reads(df)}
         # Never read what no derivative needs: it may be gone.
-        x = step.x if "x" in names or len(functions) > 1 else step.y
+        x = step.x if "x" in names or len(functions) > 1 else step.y if "y" in names else step.dy
         y = step.y if "y" in names else x
+        if self.learned():
+            gradients = tuple(getattr(step.dw, name) for name in trained)
+            channelwise.note_backward(step, self._scalars(step, derivatives), self._title, x, y, step.dy, step.dx, gradients)
+            return
         kernel = elementwise.backward(functions, derivatives, self._title, step.dtype)
         step.run(kernel, x, y, step.dy, self._values(functions[:-1]), self._values(derivatives), out=step.dx)
 
     @property
     def _title(self) -> str:
         return "_".join(type(layer).__name__ for layer in self.links())
+
+    def _by_weight(self, name: str) -> Callable:
+        try:
+            return getattr(type(self), f"df_{name}")
+        except AttributeError:
+            raise ConfigError(f"{type(self).__name__} learns {name!r} but has no df_{name}: add f's derivative by it, or trainable=False") from None
+
+    def _scalars(self, step: Any, functions: tuple[Callable, ...]) -> elementwise.Scalars:
+        learned = {name: getattr(step.w, name) for name in self.learned()}
+        return elementwise.scalars([(f, learned, functools.partial(getattr, self)) for f in functions])
 
     def _values(self, functions: tuple[Callable, ...]) -> tuple[float, ...]:
         return tuple(float(getattr(layer, n)) for layer, f in zip(self.links(), functions, strict=False) for n in elementwise.fields_of(f))
@@ -242,4 +292,4 @@ class Chain(Elementwise):
         return self.layers[0].kinks
 
 
-__all__ = ["Activation", "Elementwise", "Initial", "Layer", "Penalty", "Weight", "activation_layer", "choice", "get", "option", "pair", "positive"]
+__all__ = ["Activation", "Elementwise", "Initial", "Layer", "Penalty", "PerChannel", "Weight", "activation_layer", "choice", "option", "pair", "positive"]

@@ -1,0 +1,161 @@
+"""Kernels of elementwise layers with weights, one number a channel.
+
+Arrays are cut as in reduce.py: a job takes a block of whole lines, in which the weights are repeated, and of a line PIECE elements at a
+time. The gradient by a weight is summed up over the lines of a block, place by place, and then over blocks and places in order, in
+float64: a cut by shape alone, so that the bits are the same for any number of threads.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..jit import Kernel, compiled, digest, factory, kernel, named, prange
+from .elementwise import Places, Scalars, composed, of_both, picked, reads
+from .pieces import PIECE
+from .reduce import blocks, fold
+from .scalar import exact, localize
+from .scratch import scratch
+
+
+def note_forward(step: Any, it: Scalars, name: str, x: Any, y: Any) -> None:
+    """Note y = it(x)."""
+    cut = blocks(1, x.size, x.shape[-1])
+    run = forward(it.functions, it.places, len(it.weights), name, step.dtype)
+    step.run(run, x.reshape(-1), it.fields, side_by_side(step, it.weights), cut.width, cut.block, out=y.reshape(-1))
+
+
+def note_backward(step: Any, it: Scalars, name: str, x: Any, y: Any, dy: Any, dx: Any, gradients: tuple[Any, ...]) -> None:
+    """Note dx = dy * it.functions[0] and, for each further function, its gradient [C] = the sum of dy * function over all but the channels."""
+    cut = blocks(1, x.size, x.shape[-1])
+    run = backward(it.functions, it.places, len(it.weights), name, step.dtype)
+    size = cut.count * cut.width
+    partial = step.new(len(gradients) * size)
+    flat = (a.reshape(-1) for a in (x, y, dy))
+    step.run(run, *flat, it.fields, side_by_side(step, it.weights), cut.width, cut.block, out=(dx.reshape(-1), partial))
+    for i, gradient in enumerate(gradients):
+        step.run(fold, partial.part(i * size, (size,)), out=gradient)
+
+
+def side_by_side(step: Any, weights: tuple[Any, ...], room: int = 0) -> Any:
+    """Buffer [number of weights, C + room] with the weights [C] as rows."""
+    if not weights:
+        return step.constant(np.zeros((0, 1)))
+    size = weights[0].size
+    if len(weights) == 1 and room == 0:
+        return weights[0].reshape(1, size)
+    rows = step.new(len(weights), size + room)
+    for i, w in enumerate(weights):
+        step.run(lengthened, w, out=rows.part(i * (size + room), (size + room,)))
+    return rows
+
+
+@kernel(parallel=False)
+def lengthened(x, y):
+    """y = x, and zeros behind it."""
+    for i in range(y.size):
+        y[i] = x[i] if i < x.size else x.dtype.type(0)
+
+
+@factory
+def forward(functions: tuple[Callable, ...], places: Places, count: int, name: str, dtype: type) -> Kernel:
+    """Kernel run(x, fields, weights [count, C], width, block, y), x and y of one axis: the functions of x, the first one first."""
+    value, at, room = composed(functions, places, dtype), _column(count), count * PIECE
+    name = f"{name}_channels_f_{digest(value)[:12]}"
+
+    def piece(x, fields, weights, width, start, y):
+        wide, here = scratch(y, room), scratch(y, PIECE)
+        _repeated(weights, start, wide)
+        for first in range(start, y.size, width):
+            end = first + min(PIECE, width - start)
+            a, b = x[first:end], y[first:end]
+            for i in range(b.size):
+                here[i] = value(a[i], fields + at(wide, i))
+            for i in range(b.size):
+                b[i] = here[i]
+
+    piece = compiled(named(piece, f"{name}_piece"))
+
+    def run(x, fields, weights, width, block, y):
+        for job in prange((y.size + block - 1) // block):
+            a, b = job * block, min(job * block + block, y.size)
+            for start in range(0, width, PIECE):
+                piece(x[a:b], fields, weights, width, start, y[a:b])
+
+    return Kernel(named(run, name), in_place=("x",))
+
+
+@factory
+def backward(functions: tuple[Callable, ...], places: Places, count: int, name: str, dtype: type) -> Kernel:
+    """Kernel run(x, y, dy, fields, weights [count, C], width, block, dx, partial [functions - 1, blocks, width] of one axis).
+
+    functions: the derivative by x, then those by weights, each of x and/or y. dx may lie on the place of x, y or dy.
+    """
+    slopes = [_times(of_both(localize(f, dtype), reads(f)), picked(at)) for f, at in zip(functions, places, strict=True)]
+    slope, at, add, sums = slopes[0], _column(count), _adder(tuple(slopes[1:])), len(slopes) - 1
+    room, results = count * PIECE, sums * PIECE
+    name = f"{name}_channels_df_{digest(slope)[:12]}_{digest(add)[:12]}"
+
+    def piece(x, y, dy, fields, weights, width, start, dx, partial, to, far):
+        wide, here, total = scratch(dx, room), scratch(dx, PIECE), scratch(dx, results)
+        _repeated(weights, start, wide)
+        for i in range(results):
+            total[i] = 0
+        for first in range(start, dx.size, width):
+            end = first + min(PIECE, width - start)
+            a, b, c, d = x[first:end], y[first:end], dy[first:end], dx[first:end]
+            for i in range(d.size):
+                numbers = fields + at(wide, i)
+                here[i] = slope(a[i], b[i], c[i], numbers)
+                add(a[i], b[i], c[i], numbers, total, i)
+            for i in range(d.size):
+                d[i] = here[i]
+        for k in range(sums):
+            for i in range(min(PIECE, width - start)):
+                partial[k * far + to + start + i] = total[k * PIECE + i]
+
+    piece = compiled(named(piece, f"{name}_piece"))
+
+    def run(x, y, dy, fields, weights, width, block, dx, partial):
+        for job in prange((dx.size + block - 1) // block):
+            a, b = job * block, min(job * block + block, dx.size)
+            for start in range(0, width, PIECE):
+                piece(x[a:b], y[a:b], dy[a:b], fields, weights, width, start, dx[a:b], partial, job * width, partial.size // max(sums, 1))
+
+    return Kernel(named(run, name), in_place=("x", "y", "dy"))
+
+
+@compiled
+def _repeated(weights, start, wide):
+    """wide [count, PIECE] of one axis: the weights of the channels of a line's places from `start` on."""
+    count, channels = weights.shape
+    for k in range(count):
+        c = start % channels
+        for i in range(PIECE):
+            wide[k * PIECE + i] = weights[k, c]
+            c = c + 1 if c + 1 < channels else 0
+
+
+def _column(count: int) -> Callable:
+    """Compiled function: the i-th number of each of `count` rows of PIECE, as a tuple."""
+    if count == 0:
+        return exact(lambda wide, i: ())
+    before, place = _column(count - 1), (count - 1) * PIECE
+    return exact(lambda wide, i: (*before(wide, i), wide[place + i]))
+
+
+def _times(derivative: Callable, pick: Callable) -> Callable:
+    return exact(lambda x, y, dy, numbers: dy * derivative(x, y, *pick(numbers)))
+
+
+def _adder(slopes: tuple[Callable, ...]) -> Callable:
+    """Compiled function that adds what each function gives to its row of `total`, at place i."""
+    if not slopes:
+        return exact(lambda x, y, dy, numbers, total, i: None)
+    before, slope, place = _adder(slopes[:-1]), slopes[-1], (len(slopes) - 1) * PIECE
+
+    def add(x, y, dy, numbers, total, i):
+        before(x, y, dy, numbers, total, i)
+        total[place + i] += slope(x, y, dy, numbers)
+
+    return exact(add)
