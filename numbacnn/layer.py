@@ -25,7 +25,8 @@ What a step offers
 Abilities, each optional; the plan asks for them and never for a class
   parts()               simpler layers, one behind another, that this one stands for
   inference()           the layer that takes this one's place at rest (same weights): outside training, where it is frozen, and before a frozen layer
-  What stands around a layer is folded into it; all in this order: y = clamp(layer(padded x) * scale + shift + residual).
+  What stands around a layer is folded into it; all in this order: y = clamp(layer(padded x) * scale + shift + residual),
+  or with elementwise layers in the place of the clamp.
   before(other)         a layer that does this one's work and then other's in one pass, where both are elementwise
   pads                  ((top, bottom), (left, right)): the layer puts that many zeros around images
   takes_padding         the layer reads step.padding, zeros to be imagined around step.x
@@ -35,6 +36,9 @@ Abilities, each optional; the plan asks for them and never for a class
   takes_residual        forward adds step.residual, a buffer like its output, or None
   clamp                 (lo, hi) where the layer is min(max(x, lo), hi), else None
   takes_clamp           forward applies step.clamp = (lo, hi) to its output; backward then must not read step.y
+  scalars(step)         -> scalar functions with their numbers (kernels/elementwise.py), where the layer is elementwise, else None
+  undone_from_output    such a layer's backward reads step.y and never step.x
+  takes_function        forward applies step.function (such functions, or None) where it else would step.clamp; backward as with takes_clamp
   takes_folded_gradient backward gets the gradient behind clamp and residual, undoes them itself and writes step.dresidual, if it is there
   takes_dx_residual     backward adds step.dx_residual (or None), what other readers of x give, to step.dx
   takes_moments         forward reads step.x_moments [parts, 3, C]: count, mean, squared deviations by part of the pixels, or None
@@ -92,6 +96,9 @@ class Layer:
     takes_affine: ClassVar[bool] = False
     takes_residual: ClassVar[bool] = False
     takes_clamp: ClassVar[bool] = False
+    scalars: ClassVar[Callable | None] = None
+    undone_from_output: ClassVar[bool] = False
+    takes_function: ClassVar[bool] = False
     takes_folded_gradient: ClassVar[bool] = False
     takes_dx_residual: ClassVar[bool] = False
     takes_moments: ClassVar[bool] = False
@@ -238,17 +245,20 @@ class Elementwise(Layer):
             return None  # a chain has no weights
         return Chain((*self.links(), *other.links()))
 
+    @property
+    def undone_from_output(self) -> bool:
+        return len(self.links()) == 1 and not self.learned() and elementwise.reads(self.functions()[1]) in (("y",), ())
+
+    def scalars(self, step: Any) -> elementwise.Scalars:
+        return elementwise.joined([layer._scalars(step, layer.functions()[:1]) for layer in self.links()])
+
     def forward(self, step: Any) -> None:
-        functions, _ = zip(*(layer.functions() for layer in self.links()), strict=True)
-        if self.learned():
-            channelwise.note_forward(step, self._scalars(step, functions), self._title, step.x, step.y)
-            return
-        step.run(elementwise.forward(functions, self._title, step.dtype), step.x, self._values(functions), out=step.y)
+        channelwise.note_function(step, self.scalars(step), self._title, step.x, step.y)
 
     def backward(self, step: Any) -> None:
         functions, derivatives = zip(*(layer.functions() for layer in self.links()), strict=True)
         trained = [name for name, weight in self.learned().items() if weight.trainable]
-        derivatives = (*derivatives, *map(self._by_weight, trained))
+        derivatives = (*derivatives, *(channelwise.derivative_by(type(self), name) for name in trained))
         names = {n for df in derivatives for n in elementwise.reads(df)}
         # Never read what no derivative needs: it may be gone.
         x = step.x if "x" in names or len(functions) > 1 else step.y if "y" in names else step.dy
@@ -263,12 +273,6 @@ class Elementwise(Layer):
     @property
     def _title(self) -> str:
         return "_".join(type(layer).__name__ for layer in self.links())
-
-    def _by_weight(self, name: str) -> Callable:
-        try:
-            return getattr(type(self), f"df_{name}")
-        except AttributeError:
-            raise ConfigError(f"{type(self).__name__} learns {name!r} but has no df_{name}: add f's derivative by it, or trainable=False") from None
 
     def _scalars(self, step: Any, functions: tuple[Callable, ...]) -> elementwise.Scalars:
         learned = {name: getattr(step.w, name) for name in self.learned()}

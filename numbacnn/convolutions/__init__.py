@@ -5,11 +5,14 @@ A candidate has a `name`, `supports(problem) -> reason why not, or None`, and
       note(step, problem, x, kernel, epilogue, y) -> buffer of y's moments where the epilogue wants them
   of WEIGHTS (the gradient by kernel and bias):
       note(step, problem, x, dy, dkernel, dbias)
+A product's `takes_function` says that it applies the epilogue's function itself.
 The first that can is taken, unless measurements on this machine say otherwise (`numbacnn bench --tune`).
 """
 
 from typing import Any
 
+from ..kernels.channelwise import note_function
+from ..kernels.elementwise import title
 from . import depthwise, direct, pointwise, winograd, winograd_weights
 from .problem import FREE, Convolution, Epilogue
 
@@ -18,8 +21,17 @@ WEIGHTS = (*pointwise.WEIGHTS, *depthwise.WEIGHTS, *winograd_weights.WEIGHTS, *d
 
 
 def note_product(step: Any, problem: Convolution, x: Any, kernel: Any, epilogue: Epilogue, y: Any) -> Any:
-    """Note y = clamp((problem's product of x and kernel + bias) * scale + shift + residual); returns y's moments where they are wanted."""
-    return step.choose("product", PRODUCTS, problem).note(step, problem, x, kernel, epilogue, y)
+    """Note y = finish((problem's product of x and kernel + bias) * scale + shift + residual), finish = the epilogue's function or clamp.
+
+    Returns y's moments where they are wanted.
+    """
+    candidate = step.choose("product", PRODUCTS, problem)
+    if epilogue.function is None or getattr(candidate, "takes_function", False):
+        return candidate.note(step, problem, x, kernel, epilogue, y)
+    between = step.like(y)
+    candidate.note(step, problem, x, kernel, epilogue._replace(function=None), between)
+    note_function(step, epilogue.function, title(epilogue.function.functions), between, y)
+    return None
 
 
 def note_weight_gradient(step: Any, problem: Convolution, x: Any, dy: Any, dkernel: Any, dbias: Any) -> None:

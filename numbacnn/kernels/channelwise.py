@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ConfigError
 from ..jit import Kernel, compiled, digest, factory, kernel, named, prange
+from . import elementwise
 from .elementwise import Places, Scalars, composed, of_both, picked, reads
 from .pieces import PIECE
 from .reduce import blocks, fold
@@ -18,11 +20,26 @@ from .scalar import exact, localize
 from .scratch import scratch
 
 
+def derivative_by(cls: type, weight: str) -> Callable:
+    """A layer class' df_<weight>; raises ConfigError where it has none."""
+    if not hasattr(cls, f"df_{weight}"):
+        raise ConfigError(f"{cls.__name__} learns {weight!r} but has no df_{weight}: add f's derivative by it, or trainable=False")
+    return getattr(cls, f"df_{weight}")
+
+
 def note_forward(step: Any, it: Scalars, name: str, x: Any, y: Any) -> None:
     """Note y = it(x)."""
     cut = blocks(1, x.size, x.shape[-1])
     run = forward(it.functions, it.places, len(it.weights), name, step.dtype)
     step.run(run, x.reshape(-1), it.fields, side_by_side(step, it.weights), cut.width, cut.block, out=y.reshape(-1))
+
+
+def note_function(step: Any, it: Scalars, name: str, x: Any, y: Any) -> None:
+    """Note y = it(x), with or without weights."""
+    if it.weights:
+        note_forward(step, it, name, x, y)
+    else:
+        step.run(elementwise.forward(it.functions, name, step.dtype), x, it.fields, out=y)
 
 
 def note_backward(step: Any, it: Scalars, name: str, x: Any, y: Any, dy: Any, dx: Any, gradients: tuple[Any, ...]) -> None:
@@ -60,7 +77,7 @@ def lengthened(x, y):
 @factory
 def forward(functions: tuple[Callable, ...], places: Places, count: int, name: str, dtype: type) -> Kernel:
     """Kernel run(x, fields, weights [count, C], width, block, y), x and y of one axis: the functions of x, the first one first."""
-    value, at, room = composed(functions, places, dtype), _column(count), count * PIECE
+    value, at, room = composed(functions, places, dtype), columns(count, PIECE), count * PIECE
     name = f"{name}_channels_f_{digest(value)[:12]}"
 
     def piece(x, fields, weights, width, start, y):
@@ -92,7 +109,7 @@ def backward(functions: tuple[Callable, ...], places: Places, count: int, name: 
     functions: the derivative by x, then those by weights, each of x and/or y. dx may lie on the place of x, y or dy.
     """
     slopes = [_times(of_both(localize(f, dtype), reads(f)), picked(at)) for f, at in zip(functions, places, strict=True)]
-    slope, at, add, sums = slopes[0], _column(count), _adder(tuple(slopes[1:])), len(slopes) - 1
+    slope, at, add, sums = slopes[0], columns(count, PIECE), _adder(tuple(slopes[1:])), len(slopes) - 1
     room, results = count * PIECE, sums * PIECE
     name = f"{name}_channels_df_{digest(slope)[:12]}_{digest(add)[:12]}"
 
@@ -136,12 +153,12 @@ def _repeated(weights, start, wide):
             c = c + 1 if c + 1 < channels else 0
 
 
-def _column(count: int) -> Callable:
-    """Compiled function: the i-th number of each of `count` rows of PIECE, as a tuple."""
+def columns(count: int, size: int) -> Callable:
+    """Compiled function: column i of `count` rows of `size` numbers, which lie in an array of one axis, as a tuple."""
     if count == 0:
-        return exact(lambda wide, i: ())
-    before, place = _column(count - 1), (count - 1) * PIECE
-    return exact(lambda wide, i: (*before(wide, i), wide[place + i]))
+        return exact(lambda rows, i: ())
+    before, start = columns(count - 1, size), (count - 1) * size
+    return exact(lambda rows, i: (*before(rows, i), rows[start + i]))
 
 
 def _times(derivative: Callable, pick: Callable) -> Callable:

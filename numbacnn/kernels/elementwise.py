@@ -1,4 +1,5 @@
-"""Kernels of elementwise layers from their scalar functions: of one layer, or of several that follow each other.
+"""Kernels of elementwise layers from their scalar functions: of one layer, or of several that follow each other. Those with weights
+are in channelwise.py; finish.py applies functions where another kernel writes its result.
 
 Several are one pass over memory in each direction. Backward computes the values between them again: that takes less time than to store
 and to load them. An element's bits are the same as if each layer ran by itself.
@@ -24,6 +25,11 @@ def fields_of(function: Callable) -> tuple[str, ...]:
 def reads(function: Callable) -> tuple[str, ...]:
     """What a derivative is computed from: "x", "y", both or nothing."""
     return tuple(n for n in inspect.signature(function).parameters if n in ("x", "y"))
+
+
+def title(functions: tuple[Callable, ...]) -> str:
+    """Scalar functions in a kernel's name: Swish.f of whatever module is Swish."""
+    return "_".join(f.__qualname__.removesuffix(".f").rpartition(".")[2] for f in functions)
 
 
 class Scalars(NamedTuple):
@@ -58,6 +64,18 @@ def scalars(uses: Sequence[tuple[Callable, dict[str, Any], Callable[[str], float
         tuple(fields),
         tuple(weights),
     )
+
+
+def joined(parts: Sequence[Scalars]) -> Scalars:
+    """The functions of all parts, those of the first one first."""
+    fields = tuple(value for part in parts for value in part.fields)
+    weights = tuple(dict.fromkeys(w for part in parts for w in part.weights))
+    places, start = [], 0
+    for part in parts:
+        own = [*range(start, start + len(part.fields)), *(len(fields) + weights.index(w) for w in part.weights)]
+        places += [tuple(own[i] for i in at) for at in part.places]
+        start += len(part.fields)
+    return Scalars(tuple(f for part in parts for f in part.functions), tuple(places), fields, weights)
 
 
 def in_order(functions: tuple[Callable, ...]) -> Places:

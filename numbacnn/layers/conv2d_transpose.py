@@ -40,6 +40,7 @@ class Conv2DTranspose(Layer):
     takes_affine: ClassVar[bool] = True
     takes_residual: ClassVar[bool] = True
     takes_clamp: ClassVar[bool] = True
+    takes_function: ClassVar[bool] = True
     takes_dx_residual: ClassVar[bool] = True
 
     def __post_init__(self):
@@ -82,7 +83,7 @@ class Conv2DTranspose(Layer):
         return Convolution(step.batch, step.shape, step.x.shape[1:], self.kernel_size, self.strides, self.dilation_rate, low, 1, dtype)
 
     def forward(self, step: Any) -> None:
-        epilogue = Epilogue(step.w.bias if self.use_bias else None, step.affine, step.residual, step.clamp)
+        epilogue = Epilogue(step.w.bias if self.use_bias else None, step.affine, step.residual, step.clamp, function=step.function)
         note_product(step, self.problem(step).transpose, step.x, step.w.kernel, epilogue, step.y)
 
     def backward(self, step: Any) -> None:

@@ -31,6 +31,7 @@ class Dense(Layer):
     takes_affine: ClassVar[bool] = True
     takes_residual: ClassVar[bool] = True
     takes_clamp: ClassVar[bool] = True
+    takes_function: ClassVar[bool] = True
     takes_dx_residual: ClassVar[bool] = True
     gives_moments: ClassVar[bool] = True
 
@@ -48,7 +49,8 @@ class Dense(Layer):
         return {"kernel": kernel, "bias": bias} if self.use_bias else {"kernel": kernel}
 
     def forward(self, step: Any) -> None:
-        epilogue = Epilogue(step.w.bias if self.use_bias else None, step.affine, step.residual and matrix(step.residual), step.clamp, step.wants_moments)
+        bias, residual = step.w.bias if self.use_bias else None, step.residual and matrix(step.residual)
+        epilogue = Epilogue(bias, step.affine, residual, step.clamp, step.wants_moments, step.function)
         step.moments = gemm.forward(step, matrix(step.x), step.w.kernel, epilogue, matrix(step.y))
 
     def backward(self, step: Any) -> None:

@@ -37,6 +37,7 @@ class DepthwiseConv2D(Layer):
     takes_padding: ClassVar[bool] = True
     takes_affine: ClassVar[bool] = True
     takes_clamp: ClassVar[bool] = True
+    takes_function: ClassVar[bool] = True
     gives_moments: ClassVar[bool] = True
 
     def __post_init__(self):
@@ -67,7 +68,7 @@ class DepthwiseConv2D(Layer):
         return Convolution(step.batch, image, step.shape, self.kernel_size, self.strides, self.dilation_rate, low, image[2], dtype)
 
     def forward(self, step: Any) -> None:
-        epilogue = Epilogue(step.w.bias if self.use_bias else None, step.affine, None, step.clamp, step.wants_moments)
+        epilogue = Epilogue(step.w.bias if self.use_bias else None, step.affine, None, step.clamp, step.wants_moments, step.function)
         step.moments = note_product(step, self.problem(step), step.x, self._grouped(step.w.kernel), epilogue, step.y)
 
     def backward(self, step: Any) -> None:

@@ -6,6 +6,8 @@ import pytest
 from numbacnn.backends import open_backend
 from numbacnn.convolutions import FREE, PRODUCTS, WEIGHTS, Convolution, Epilogue
 from numbacnn.graph import Node
+from numbacnn.kernels.elementwise import Scalars
+from numbacnn.layers.swish import Swish
 from numbacnn.plan.bind import bind, give_memory
 from numbacnn.plan.buffer import Buffer
 from numbacnn.plan.step import Recorder, Step
@@ -26,6 +28,7 @@ PROBLEMS = {
     "deep, odd channels": Convolution(4, (8, 7, 100), (8, 7, 90), (3, 3), low=(1, 1)),
     "five": Convolution(4, (14, 14, 32), (14, 14, 64), (5, 5), low=(2, 2)),
 }
+FUNCTION = Scalars((Swish.f,), ((),))
 CASES = [(name, problem.transpose if transposed else problem) for name, problem in PROBLEMS.items() for transposed in (False, True)]
 
 
@@ -102,22 +105,27 @@ def test_products(case):
     bias, scale, shift = (random.standard_normal(channels).astype(problem.dtype) for _ in range(3))
     residual = random.standard_normal((problem.batch, *problem.target)).astype(problem.dtype)
     plain = product(problem, source, kernel)
-    full = np.clip((plain + bias) * scale + shift + residual, -0.5, 2.0)
+    sums = (plain + bias) * scale + shift + residual
+    full = np.clip(sums, -0.5, 2.0)
     able = [c for c in PRODUCTS if c.supports(problem) is None]
     assert able
     for candidate in able:
-        for what in ("plain", "everything", "moments"):
+        for what in ("plain", "everything", "moments", "function"):
             if what != "plain" and problem.transposed:
+                continue
+            if what == "function" and not getattr(candidate, "takes_function", False):
                 continue
             bench = Bench(problem)
             b = bench.buffer
             epilogue = Epilogue(moments=what == "moments")
             if what == "everything":
                 epilogue = Epilogue(b(bias), (b(scale), b(shift)), b(residual), (-0.5, 2.0))
+            if what == "function":
+                epilogue = Epilogue(b(bias), (b(scale), b(shift)), b(residual), function=FUNCTION)
             y = Buffer((problem.batch, *problem.target), problem.dtype)
             moments = candidate.note(bench.step, problem, b(source), b(kernel), epilogue, y)
             bench.run()
-            expected = full if what == "everything" else plain
+            expected = {"everything": full, "function": sums / (1 + np.exp(-sums))}.get(what, plain)
             assert relative(y.array, expected) < 1e-5, (candidate.name, what)
             if moments is not None:
                 check_moments(moments.real(), plain, candidate.name)
