@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import numbacnn as nn
 from numbacnn import convolutions
 from numbacnn.backends import open_backend
-from numbacnn.plan import Plan
+from numbacnn.plan import Plan, fold
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,12 @@ class Bent(nn.Elementwise):
     @staticmethod
     def df(x, right, power, left):
         return power * (right if x > 0.0 else left)
+
+
+@pytest.fixture
+def weighted(monkeypatch):
+    """Layers with weights are fused, too."""
+    monkeypatch.setattr(fold, "WEIGHTED", True)
 
 
 KINDS = {  # (layer, shape of an image, batch, kernel that must have made it)
@@ -79,7 +85,7 @@ def check(layers, shape, batch, **options):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kernel_gives_the_same_bits(kind):
+def test_every_kernel_gives_the_same_bits(kind, weighted):
     layer, shape, batch, kernel = KINDS[kind]
     alone, fused = check((layer, *BEHIND), shape, batch)
     assert len(alone.launches) - len(fused.launches) == len(BEHIND)
@@ -88,20 +94,20 @@ def test_every_kernel_gives_the_same_bits(kind):
 
 @settings(max_examples=25)
 @given(data=st.data())
-def test_same_bits_for_drawn_shapes(data):
+def test_same_bits_for_drawn_shapes(weighted, data):
     channels, filters, batch = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 50)), data.draw(st.integers(1, 4))
     shape = (data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9)), channels)
     layer = data.draw(st.sampled_from((nn.Conv2D(filters, 1), nn.Dense(filters), nn.DepthwiseConv2D(3, padding="same"))))
     check((layer, *BEHIND), shape, batch)
 
 
-@pytest.mark.parametrize("layer", [nn.Swish(), nn.HardSwish(), nn.GELU(), nn.Mish(), nn.ELU(0.7), nn.LayerScale(0.5)], ids=lambda layer: type(layer).__name__)
+@pytest.mark.parametrize("layer", [nn.Swish(), nn.HardSwish(), nn.GELU(), nn.Mish(), nn.ELU(0.7)], ids=lambda layer: type(layer).__name__)
 def test_every_layer_gives_the_same_bits(layer):
     _, fused = check((nn.Conv2D(21, 1), nn.Activation("relu6"), layer), (5, 6, 8), 2)
     assert len(fused.launches) == 1
 
 
-def test_float64():
+def test_float64(weighted):
     _, fused = check((nn.Conv2D(21, 1), *BEHIND), (5, 6, 8), 2, dtype=np.float64)
     assert len(fused.launches) == 1
 
@@ -169,7 +175,7 @@ def test_a_frozen_base_fuses_everything():
     assert np.array_equal(y, y_fused) and all(np.array_equal(dw[p], dw_fused[p]) for p in dw)
 
 
-def test_a_candidate_that_takes_no_functions_gets_a_launch_beside_it(monkeypatch):
+def test_a_candidate_that_takes_no_functions_gets_a_launch_beside_it(monkeypatch, weighted):
     class Simple:
         name, supports = "simple", staticmethod(lambda problem: None)
 
@@ -181,6 +187,11 @@ def test_a_candidate_that_takes_no_functions_gets_a_launch_beside_it(monkeypatch
     monkeypatch.setattr(convolutions, "PRODUCTS", (Simple(),))
     alone, fused = check((nn.Conv2D(6, (3, 2), groups=2, padding="same"), *BEHIND), (5, 6, 4), 3)
     assert len(alone.launches) == 4 and len(fused.launches) == 2
+
+
+def test_weights_stay_beside():
+    _, fused = check((nn.Conv2D(21, 1), Bent(0.7)), (5, 6, 8), 2)
+    assert len(fused.launches) == 2
 
 
 def test_nan_comes_through():
@@ -216,7 +227,7 @@ def test_the_second_process_compiles_nothing(tmp_path):
         import numbacnn as nn
         from numbacnn import jit
         from plugin import Softsine
-        model = nn.Sequential([nn.Input((40,)), nn.Dense(21), Softsine(), nn.Tanh()], seed=0)
+        model = nn.Sequential([nn.Input((40,)), nn.Dense(21), nn.Tanh(), Softsine()], seed=0)
         y = model.predict(np.random.default_rng(0).standard_normal((5, 40)).astype(np.float32))
         print(hashlib.sha256(y.tobytes()).hexdigest(), jit.statistics.compiled, jit.statistics.loaded)
         """)
