@@ -5,7 +5,8 @@
 
 function None: min(max(acc + bias, lo), hi). Else functions of the elements of acc + bias, and in the place of lo and hi stand the numbers that
 they take, whatever clamps: lo = fields (a tuple), hi = weights [count, at least C + a tile's width] by channel (channelwise.side_by_side).
-The tile goes through scratch memory, where LLVM makes vector code of the functions; an element's bits are those of a pass of its own.
+The tile goes through scratch memory, where LLVM makes vector code of the functions; an element's bits are those of a pass of its own
+(seen on AVX2; with SSE2 alone, Winograd's 5 x 5 differs in the last bits, because LLVM orders the sum before it in another way).
 """
 
 from collections.abc import Callable
