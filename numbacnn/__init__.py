@@ -34,7 +34,7 @@ _NAMES = {
     **dict.fromkeys(("L1", "L2", "L1L2"), "regularizers"),
     **dict.fromkeys(("GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal", "LecunUniform", "LecunNormal", "Zeros", "Ones", "Orthogonal"), "init"),
     **dict.fromkeys(("RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling"), "init"),
-    **dict.fromkeys(("Layer", "Elementwise", "Weight", "option"), "layer"),
+    **dict.fromkeys(("Layer", "Elementwise", "PerChannel", "Weight", "option"), "layer"),
     **dict.fromkeys(("NumbacnnError", "ShapeError", "ConfigError", "UnknownNameError", "PluginError", "ContractError"), "errors"),
     **dict.fromkeys(("FileError", "DataError", "DeviceError", "NotFiniteError"), "errors"),
 }

@@ -47,7 +47,6 @@ __all__ = [
     "cuda",
     "device",
     "digest",
-    "elementwise",
     "factory",
     "kernel",
     "named",
@@ -223,25 +222,6 @@ def named(func: types.FunctionType, name: str) -> types.FunctionType:
     """The same function under a name of its own: two closures over different functions must not share symbols."""
     func.__name__ = func.__qualname__ = name
     return func
-
-
-def elementwise(scalar: Callable, name: str, derivative: bool = False) -> Kernel:
-    """A kernel over flat arrays from a compiled scalar function.
-
-    y = scalar(x, fields), or with `derivative` dx = scalar(x, y, dy, fields, more).
-    """
-    if derivative:
-
-        def run(x, y, dy, fields, more, dx):
-            for i in prange(dx.size):
-                dx[i] = scalar(x[i], y[i], dy[i], fields, more)
-    else:
-
-        def run(x, fields, y):
-            for i in prange(y.size):
-                y[i] = scalar(x[i], fields)
-
-    return Kernel(named(run, f"{name}_{digest(scalar)[:12]}"), flat=True)
 
 
 # ---- the GPU

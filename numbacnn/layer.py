@@ -25,7 +25,8 @@ What a step offers
 Abilities, each optional; the plan asks for them and never for a class
   parts()               simpler layers, one behind another, that this one stands for
   inference()           the layer that takes this one's place at rest (same weights): outside training, where it is frozen, and before a frozen layer
-  What stands around a layer is folded into it; all in this order: y = clamp(layer(padded x) * scale + shift + residual).
+  What stands around a layer is folded into it; all in this order: y = clamp(layer(padded x) * scale + shift + residual),
+  or with elementwise layers in the place of the clamp.
   before(other)         a layer that does this one's work and then other's in one pass, where both are elementwise
   pads                  ((top, bottom), (left, right)): the layer puts that many zeros around images
   takes_padding         the layer reads step.padding, zeros to be imagined around step.x
@@ -35,6 +36,9 @@ Abilities, each optional; the plan asks for them and never for a class
   takes_residual        forward adds step.residual, a buffer like its output, or None
   clamp                 (lo, hi) where the layer is min(max(x, lo), hi), else None
   takes_clamp           forward applies step.clamp = (lo, hi) to its output; backward then must not read step.y
+  scalars(step)         -> scalar functions with their numbers (kernels/elementwise.py), where the layer is elementwise, else None
+  undone_from_output    such a layer's backward reads step.y and never step.x
+  takes_function        forward applies step.function (such functions, or None) where it else would step.clamp; backward as with takes_clamp
   takes_folded_gradient backward gets the gradient behind clamp and residual, undoes them itself and writes step.dresidual, if it is there
   takes_dx_residual     backward adds step.dx_residual (or None), what other readers of x give, to step.dx
   takes_moments         forward reads step.x_moments [parts, 3, C]: count, mean, squared deviations by part of the pixels, or None
@@ -42,18 +46,19 @@ Abilities, each optional; the plan asks for them and never for a class
   link                  "softmax" or "sigmoid": losses that know it work from the logits before it
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from . import registry
-from .errors import ConfigError
+from .errors import ConfigError, ShapeError
 from .functional import Symbol, call
 from .graph import Shape
 from .init import Initializer
-from .kernels import elementwise
-from .regularizers import Regularizer, get
+from .kernels import channelwise, elementwise
+from .regularizers import Regularizer
 
 Initial = str | Initializer
 Penalty = str | Regularizer | None
@@ -91,6 +96,9 @@ class Layer:
     takes_affine: ClassVar[bool] = False
     takes_residual: ClassVar[bool] = False
     takes_clamp: ClassVar[bool] = False
+    scalars: ClassVar[Callable | None] = None
+    undone_from_output: ClassVar[bool] = False
+    takes_function: ClassVar[bool] = False
     takes_folded_gradient: ClassVar[bool] = False
     takes_dx_residual: ClassVar[bool] = False
     takes_moments: ClassVar[bool] = False
@@ -188,13 +196,41 @@ def choice(layer: Layer, name: str, *values: Any) -> None:
 
 
 @dataclass(frozen=True)
+class PerChannel:
+    """A weight of an Elementwise layer, with one number for each channel (the last axis). As for Weight otherwise."""
+
+    init: Initial = "zeros"
+    trainable: bool = True
+    decay: bool = True
+    regularizer: Penalty = None
+
+
+@dataclass(frozen=True)
 class Elementwise(Layer):
     """Two scalar functions, `f(x, *fields)` and `df(x and/or y, *fields)`; kernels and gradient follow.
 
     Fields are passed by name, as the plan's float type; the names x and y say what the derivative needs. Both may use
     `math` (replaced by vectorizable float32 versions, kernels/scalar.py) and plain helper functions.
     A layer whose functions depend on its fields overrides `functions`.
+
+    A weight with one number a channel is a class attribute, `beta = PerChannel("ones")`. f and df take the number of their element's
+    channel by that name, and `df_beta(x and/or y, *fields)` is f's derivative by it; its gradient, the sum over all pixels and samples,
+    follows. A layer whose weights depend on its fields overrides `weights`, too. Raises ConfigError where a trained weight has no df_….
     """
+
+    @classmethod
+    def learned(cls) -> dict[str, PerChannel]:
+        """The weights of the class, by name."""
+        return {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items() if isinstance(value, PerChannel)}
+
+    def output_shape(self, x: Shape) -> Shape:
+        if self.learned() and (not x or x[-1] is None):
+            raise ShapeError("the number of channels (the last axis) must be known")
+        return x
+
+    def weights(self, x: Shape) -> dict[str, Weight]:
+        channels = self.output_shape(x)[-1:]
+        return {name: Weight(channels, w.init, w.trainable, w.decay, w.regularizer) for name, w in self.learned().items()}
 
     def functions(self) -> tuple[Callable, Callable]:
         """(f, df) for this layer's fields."""
@@ -205,24 +241,42 @@ class Elementwise(Layer):
         return (self,)
 
     def before(self, other: Layer) -> "Layer | None":
-        return Chain((*self.links(), *other.links())) if isinstance(other, Elementwise) else None
+        if not isinstance(other, Elementwise) or self.learned() or other.learned():
+            return None  # a chain has no weights
+        return Chain((*self.links(), *other.links()))
+
+    @property
+    def undone_from_output(self) -> bool:
+        return len(self.links()) == 1 and not self.learned() and elementwise.reads(self.functions()[1]) in (("y",), ())
+
+    def scalars(self, step: Any) -> elementwise.Scalars:
+        return elementwise.joined([layer._scalars(step, layer.functions()[:1]) for layer in self.links()])
 
     def forward(self, step: Any) -> None:
-        functions, _ = zip(*(layer.functions() for layer in self.links()), strict=True)
-        step.run(elementwise.forward(functions, self._title, step.dtype), step.x, self._values(functions), out=step.y)
+        channelwise.note_function(step, self.scalars(step), self._title, step.x, step.y)
 
     def backward(self, step: Any) -> None:
         functions, derivatives = zip(*(layer.functions() for layer in self.links()), strict=True)
-        names = elementwise.reads(derivatives[-1])
+        trained = [name for name, weight in self.learned().items() if weight.trainable]
+        derivatives = (*derivatives, *(channelwise.derivative_by(type(self), name) for name in trained))
+        names = {n for df in derivatives for n in elementwise.reads(df)}
         # Never read what no derivative needs: it may be gone.
-        x = step.x if "x" in names or len(functions) > 1 else step.y
+        x = step.x if "x" in names or len(functions) > 1 else step.y if "y" in names else step.dy
         y = step.y if "y" in names else x
+        if self.learned():
+            gradients = tuple(getattr(step.dw, name) for name in trained)
+            channelwise.note_backward(step, self._scalars(step, derivatives), self._title, x, y, step.dy, step.dx, gradients)
+            return
         kernel = elementwise.backward(functions, derivatives, self._title, step.dtype)
         step.run(kernel, x, y, step.dy, self._values(functions[:-1]), self._values(derivatives), out=step.dx)
 
     @property
     def _title(self) -> str:
         return "_".join(type(layer).__name__ for layer in self.links())
+
+    def _scalars(self, step: Any, functions: tuple[Callable, ...]) -> elementwise.Scalars:
+        learned = {name: getattr(step.w, name) for name in self.learned()}
+        return elementwise.scalars([(f, learned, functools.partial(getattr, self)) for f in functions])
 
     def _values(self, functions: tuple[Callable, ...]) -> tuple[float, ...]:
         return tuple(float(getattr(layer, n)) for layer, f in zip(self.links(), functions, strict=False) for n in elementwise.fields_of(f))
@@ -242,4 +296,4 @@ class Chain(Elementwise):
         return self.layers[0].kinks
 
 
-__all__ = ["Activation", "Elementwise", "Initial", "Layer", "Penalty", "Weight", "activation_layer", "choice", "get", "option", "pair", "positive"]
+__all__ = ["Activation", "Elementwise", "Initial", "Layer", "Penalty", "PerChannel", "Weight", "activation_layer", "choice", "option", "pair", "positive"]

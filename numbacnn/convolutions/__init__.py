@@ -6,11 +6,14 @@ A candidate has a `name`, a `device` ("cpu" where it says none), `rounds` where 
       note(step, problem, x, kernel, epilogue, y) -> buffer of y's moments where the epilogue wants them
   of WEIGHTS (the gradient by kernel and bias):
       note(step, problem, x, dy, dkernel, dbias)
+A product's `takes_function` says that it applies the epilogue's function itself.
 The first that can is taken, unless measurements on this machine say otherwise (`numbacnn bench --tune`).
 """
 
 from typing import Any
 
+from ..kernels.channelwise import note_function
+from ..kernels.elementwise import title
 from ..kernels.rounding import KERNELS
 from . import depthwise, direct, gpu_grouped, gpu_tensor, gpu_tiles, pointwise, winograd, winograd_weights
 from .problem import FREE, Convolution, Epilogue
@@ -22,9 +25,18 @@ WEIGHTS = tuple(candidate for room in (pointwise, depthwise, winograd_weights, d
 
 
 def note_product(step: Any, problem: Convolution, x: Any, kernel: Any, epilogue: Epilogue, y: Any) -> Any:
-    """Note y = clamp((problem's product of x and kernel + bias) * scale + shift + residual); returns y's moments where they are wanted."""
+    """Note y = finish((problem's product of x and kernel + bias) * scale + shift + residual), finish = the epilogue's function or clamp.
+
+    Returns y's moments where they are wanted.
+    """
     chosen = step.choose("product", PRODUCTS, problem)
-    return chosen.note(step, problem, *_rounded(step, problem, chosen, x, kernel), epilogue, y)
+    factors = _rounded(step, problem, chosen, x, kernel)
+    if epilogue.function is None or getattr(chosen, "takes_function", False):
+        return chosen.note(step, problem, *factors, epilogue, y)
+    between = step.like(y)
+    chosen.note(step, problem, *factors, epilogue._replace(function=None), between)
+    note_function(step, epilogue.function, title(epilogue.function.functions), between, y)
+    return None
 
 
 def note_weight_gradient(step: Any, problem: Convolution, x: Any, dy: Any, dkernel: Any, dbias: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.depthwise import axis, axis_back, band_rows, depthwise, fold
+from ..kernels.depthwise import axis, axis_back, band_rows, convolving_by_channel, fold
 from ..kernels.depthwise_weights import add_parts, depthwise_weights, parts_shape
 from ..kernels.width import V, lanes
 from .problem import Convolution, Epilogue
@@ -34,6 +34,7 @@ class Depthwise:
     """Forward pass and gradient by the input."""
 
     name = "depthwise"
+    takes_function = True
 
     def supports(self, problem: Convolution) -> str | None:
         return _refuses(problem)
@@ -47,8 +48,8 @@ class Depthwise:
             kernel, bias = folded, folded_bias
         band = band_rows(x.shape, y.shape, np.dtype(step.dtype).itemsize)
         moments = step.new(y.shape[0] * -(-y.shape[1] // band) if epilogue.moments else 0, 3, channels)
-        facts = (x, kernel, bias, epilogue.addend(step, 4), *map(float, epilogue.clamp), *_geometry(problem), band)
-        step.run(depthwise, *facts, out=(y, moments))
+        facts = (x, kernel, bias, epilogue.addend(step, 4), *epilogue.limits(step), *_geometry(problem), band)
+        step.run(convolving_by_channel(epilogue.made_for(step.dtype)), *facts, out=(y, moments))
         return moments if epilogue.moments else None
 
 

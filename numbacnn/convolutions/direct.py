@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.convolution import convolve, merged, pack, packed_shape, spans_of
+from ..kernels.convolution import convolving, merged, pack, packed_shape, spans_of
 from ..kernels.convolution_weights import add_shares, shares, weight_gradient
 from ..kernels.pad import pad
 from .problem import Convolution, Epilogue
@@ -21,8 +21,8 @@ def _product(step: Any, problem: Convolution, x: Any, offsets: np.ndarray, kerne
     packed, bias = step.new(*shape), step.new(shape[0] * shape[1] * shape[4])
     step.run(pack, kernel, *epilogue.vectors(step, outputs), int(problem.transposed), out=(packed, bias))
     moments = step.new(spans_of(y.size // outputs) if epilogue.moments else 0, 3, outputs)
-    geometry = (*map(step.constant, (offsets, *problem.taps)), *map(float, epilogue.clamp))
-    step.run(convolve, x, packed, bias, epilogue.addend(step, 4), *geometry, out=(y, moments))
+    geometry = (*map(step.constant, (offsets, *problem.taps)), *epilogue.limits(step))
+    step.run(convolving(epilogue.made_for(step.dtype)), x, packed, bias, epilogue.addend(step, 4), *geometry, out=(y, moments))
     return moments if epilogue.moments else None
 
 
@@ -44,6 +44,7 @@ class Direct:
     """Always possible."""
 
     name = "direct"
+    takes_function = True
 
     def supports(self, problem: Convolution) -> str | None:
         return None
@@ -92,6 +93,7 @@ class Bordered:
     """For few input channels: all values under the kernel are one long tap over an image with borders."""
 
     name = "direct, with borders"
+    takes_function = True
 
     def supports(self, problem: Convolution) -> str | None:
         return _is_not_narrow(problem)

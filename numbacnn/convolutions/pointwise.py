@@ -24,6 +24,7 @@ class Pointwise:
     """Forward pass and gradient by the input."""
 
     name = "pointwise"
+    takes_function = True
 
     def supports(self, problem: Convolution) -> str | None:
         return _refuses(problem)

@@ -7,16 +7,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..graph import Shape
+from ..kernels.channelwise import side_by_side
 from ..kernels.convolution import Taps, data_taps, forward_taps
+from ..kernels.elementwise import Scalars
+from ..kernels.finish import ROOM, Function
+from ..kernels.width import lanes
 
 FREE = (-math.inf, math.inf)
 
 
 class Epilogue(NamedTuple):
-    """y = clamp((product + bias) * scale + shift + residual); what is None is left out.
+    """y = clamp((product + bias) * scale + shift + residual), or function(…) in the place of the clamp; what is None is left out.
 
     bias (C',), affine = (scale, shift) both (C',), residual like y, clamp = (lowest, highest).
     moments: whether the statistics of y's channels are wanted too (kernels/moments.py).
+    function: scalar functions with their numbers (kernels/elementwise.py). A candidate that says takes_function passes limits() to kernels made for
+    made_for(); for others, note_product adds a launch.
     """
 
     bias: Any = None
@@ -24,6 +30,17 @@ class Epilogue(NamedTuple):
     residual: Any = None
     clamp: tuple[float, float] = FREE
     moments: bool = False
+    function: Scalars | None = None
+
+    def made_for(self, dtype: type) -> Function | None:
+        """What a kernel must be compiled for: the function, or None where it clamps (kernels/finish.py)."""
+        return None if self.function is None else (self.function.functions, self.function.places, len(self.function.weights), dtype)
+
+    def limits(self, step: Any) -> tuple[Any, Any]:
+        """What such a kernel takes as lo and hi: the clamp, or the function's fields and weights."""
+        if self.function is None:
+            return tuple(map(float, self.clamp))
+        return self.function.fields, side_by_side(step, self.function.weights, ROOM * lanes(step.dtype))
 
     def vectors(self, step: Any, channels: int) -> tuple[Any, Any, Any]:
         """(bias, scale, shift) buffers, with constants for what is None."""

@@ -32,6 +32,7 @@ class Winograd:
     """F(m x m, r x r)."""
 
     winograd = True
+    takes_function = True
 
     def __init__(self, m: int, r: int):
         self.m, self.r, self.places = m, r, (m + r - 1) ** 2
@@ -80,8 +81,8 @@ class Early(Winograd):
         vs = step.workspace(self.places, pitch(tiles * depth, step.dtype))
         gs = step.workspace(self.places, pitch(tiles * width, step.dtype))
         moments = step.new(-(-count // tiles) if epilogue.moments else 0, 3, outputs)
-        facts = (epilogue.addend(step, 4), *self.low(problem), tiles, *map(float, epilogue.clamp), vs, gs)
-        step.run(early(self.m, self.r), x, u, bias, *facts, out=(y, moments))
+        facts = (epilogue.addend(step, 4), *self.low(problem), tiles, *epilogue.limits(step), vs, gs)
+        step.run(early(self.m, self.r, epilogue.made_for(step.dtype)), x, u, bias, *facts, out=(y, moments))
         return moments if epilogue.moments else None
 
 
@@ -111,8 +112,8 @@ class Deep(Winograd):
         gs = step.workspace(self.places, pitch(tiles * width, step.dtype))
         us = step.workspace(self.places, pitch(CHANNELS * width, step.dtype))
         moments = step.new(groups if epilogue.moments else 0, 3, outputs)
-        facts = (*epilogue.vectors(step, outputs), epilogue.addend(step, 4), int(problem.transposed), tiles, *map(float, epilogue.clamp), gs, us)
-        step.run(deep(self.m, self.r), v, kernel, *facts, out=(y, moments))
+        facts = (*epilogue.vectors(step, outputs), epilogue.addend(step, 4), int(problem.transposed), tiles, *epilogue.limits(step), gs, us)
+        step.run(deep(self.m, self.r, epilogue.made_for(step.dtype)), v, kernel, *facts, out=(y, moments))
         return moments if epilogue.moments else None
 
 

@@ -12,11 +12,14 @@ The gradient by the data of a strided convolution falls apart into phases: outpu
 a lattice of the output; all are written by one launch.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from ..jit import compiled, kernel, prange
+from ..jit import Kernel, compiled, factory, kernel, named, prange
+from .finish import Function, finishing, label
 from .moments import moments_of
-from .tile import M, V, address, clamp, gather, lanes, madd, plus, put, spread, store, vmadd, zero
+from .tile import M, V, address, gather, lanes, madd, plus, put, spread, store, vmadd, zero
 
 TILES = 16  # tiles of M pixels that share one table of addresses
 JOBS = 16  # enough for a few threads; never derived from their number
@@ -157,33 +160,6 @@ def spans_of(pixels: int) -> int:
     return -(-pixels // (M * TILES))
 
 
-@kernel(in_place=("residual",))
-def convolve(x, packed, bias, residual, offsets, taps, phases, lo, hi, y, moments):
-    """y[phase's lattice] = clamp(bias + sum over the phase's taps of x[shifted] @ packed[tap] + residual, lo, hi).
-
-    x (N, H, W, C), y and residual (N, H', W', C'); packed and bias as `pack` makes them; taps and phases of forward_taps or data_taps.
-    offsets [groups * depth]: where the values that a group reads lie behind the first of a pixel.
-    An empty residual is none; moments [spans_of(pixels), 3, C'] get the statistics of y where there is one phase, (0, 3, C') none.
-    """
-    blocks = packed.shape[0] * packed.shape[1]
-    count = phases.shape[0]
-    # Phase 0 has the largest lattice.
-    tiles = (y.shape[0] * _places(y.shape[1], phases[0, 0], phases[0, 6]) * _places(y.shape[2], phases[0, 1], phases[0, 7]) + M - 1) // M
-    spans = (tiles + TILES - 1) // TILES
-    pixels = (tiles + spans - 1) // spans * M
-    parts = min(blocks, max(1, JOBS // (spans * count)))
-    nil = zeros(x, x.shape[3])
-    for job in prange(parts * spans * count):  # phases vary fastest: they cost different amounts
-        part, span = job // (count * spans), job // count % spans
-        b0, b1 = blocks * part // parts, blocks * (part + 1) // parts
-        _convolve_block(x, packed, bias, residual, offsets, taps, phases[job % count], lo, hi, y, nil, span * pixels, pixels, b0, b1)
-        if moments.shape[0] > 0:
-            all_pixels = y.shape[0] * y.shape[1] * y.shape[2]
-            first, filled = span * pixels, max(0, min(pixels, all_pixels - span * pixels))
-            c0, c1 = _channel(b0, packed.shape, y.shape[3]), _channel(b1, packed.shape, y.shape[3])
-            moments_of(y.reshape(-1), y.shape[3], first, filled, c0, c1, moments, span)
-
-
 @compiled
 def _channel(b, shape, channels):
     """The first output channel of block b of all groups."""
@@ -196,51 +172,92 @@ def _places(size, first, step):
     return (size - first + step - 1) // step
 
 
-@compiled
-def _convolve_block(x, packed, bias, residual, offsets, taps, phase, lo, hi, y, nil, p0, count, b0, b1):
-    blocks, all_taps, depth, width = packed.shape[1:]
-    images, h, w, channels = y.shape
-    shape = (_places(h, phase[0], phase[6]), _places(w, phase[1], phase[7]))
-    pixels = images * shape[0] * shape[1]
-    if p0 >= pixels:
-        return
-    steps = phase[3] - phase[2]
-    tiles = (min(count, pixels - p0) + M - 1) // M
-    where = np.empty((3, tiles * M), np.int64)
-    table = np.empty((steps, tiles * M), np.int64)
-    edge = np.empty(M * width, x.dtype)
-    image = (x.shape[1], x.shape[2], x.shape[3] * x.itemsize)
-    locate(p0, pixels, shape, address(x, 0), image, (phase[4], phase[5]), where)
-    for t in range(steps):
-        tap = phase[2] + t
-        shifted(where, image, taps[tap, 0], taps[tap, 1], address(nil, 0), table[t])
-    locate(p0, pixels, shape, (phase[0] * w + phase[1]) * channels, (h, w, channels), (phase[6], phase[7]), where)
-    results, addends = y.reshape(-1), residual.reshape(-1)
-    ybase, to_residual = address(y, 0), (address(residual, 0) - address(y, 0)) // y.itemsize
-    for i in range(tiles * M):
-        where[1, i] = ybase + where[0, i] * y.itemsize
-    for b in range(b0, b1):
-        c, c1 = _channel(b, packed.shape, channels), _channel(b + 1, packed.shape, channels)
-        reads = offsets[b // blocks * depth :]
-        for i in range(tiles):
-            acc = zero(x, M, V)
-            for t in range(steps):
-                pointers = gather(table, (t * tiles + i) * M, M)
-                j = (b * all_taps + taps[phase[2] + t, 2]) * depth * width
-                for k in range(depth):
-                    acc = madd(acc, pointers, reads[k], packed, j + k * width)
-            whole = c1 - c == width
-            places, at, source = gather(where, (tiles + i) * M, M), c, c + to_residual
-            if not whole:
-                places, at, source = spread(edge, 0, width, M), 0, 0
+def _block_of(function: Function | None) -> Callable:
+    """Makes the function that computes blocks b0 … b1 of a span of pixels."""
+    finish = finishing(function, M, V)
+
+    def convolve_block(x, packed, bias, residual, offsets, taps, phase, lo, hi, y, nil, p0, count, b0, b1):
+        blocks, all_taps, depth, width = packed.shape[1:]
+        images, h, w, channels = y.shape
+        shape = (_places(h, phase[0], phase[6]), _places(w, phase[1], phase[7]))
+        pixels = images * shape[0] * shape[1]
+        if p0 >= pixels:
+            return
+        steps = phase[3] - phase[2]
+        tiles = (min(count, pixels - p0) + M - 1) // M
+        where = np.empty((3, tiles * M), np.int64)
+        table = np.empty((steps, tiles * M), np.int64)
+        edge = np.empty(M * width, x.dtype)
+        image = (x.shape[1], x.shape[2], x.shape[3] * x.itemsize)
+        locate(p0, pixels, shape, address(x, 0), image, (phase[4], phase[5]), where)
+        for t in range(steps):
+            tap = phase[2] + t
+            shifted(where, image, taps[tap, 0], taps[tap, 1], address(nil, 0), table[t])
+        locate(p0, pixels, shape, (phase[0] * w + phase[1]) * channels, (h, w, channels), (phase[6], phase[7]), where)
+        results, addends = y.reshape(-1), residual.reshape(-1)
+        ybase, to_residual = address(y, 0), (address(residual, 0) - address(y, 0)) // y.itemsize
+        for i in range(tiles * M):
+            where[1, i] = ybase + where[0, i] * y.itemsize
+        for b in range(b0, b1):
+            c, c1 = _channel(b, packed.shape, channels), _channel(b + 1, packed.shape, channels)
+            reads = offsets[b // blocks * depth :]
+            for i in range(tiles):
+                acc = zero(x, M, V)
+                for t in range(steps):
+                    pointers = gather(table, (t * tiles + i) * M, M)
+                    j = (b * all_taps + taps[phase[2] + t, 2]) * depth * width
+                    for k in range(depth):
+                        acc = madd(acc, pointers, reads[k], packed, j + k * width)
+                whole = c1 - c == width
+                places, at, source = gather(where, (tiles + i) * M, M), c, c + to_residual
+                if not whole:
+                    places, at, source = spread(edge, 0, width, M), 0, 0
+                    if residual.size > 0:
+                        for m in range(M):
+                            for o in range(c1 - c):
+                                edge[m * width + o] = addends[where[0, i * M + m] + c + o]
                 if residual.size > 0:
+                    acc = plus(acc, places, source)
+                put(finish(acc, bias, b * width, lo, hi, c), places, at)
+                if not whole:
                     for m in range(M):
                         for o in range(c1 - c):
-                            edge[m * width + o] = addends[where[0, i * M + m] + c + o]
-            if residual.size > 0:
-                acc = plus(acc, places, source)
-            put(clamp(acc, bias, b * width, lo, hi), places, at)
-            if not whole:
-                for m in range(M):
-                    for o in range(c1 - c):
-                        results[where[0, i * M + m] + c + o] = edge[m * width + o]
+                            results[where[0, i * M + m] + c + o] = edge[m * width + o]
+
+    return compiled(named(convolve_block, f"convolve_block{label(function)}"))
+
+
+@factory
+def convolving(function: Function | None) -> Kernel:
+    """Kernel run(x, packed, bias, residual, offsets, taps, phases, lo, hi, y, moments):
+    y[phase's lattice] = clamp(bias + sum over the phase's taps of x[shifted] @ packed[tap] + residual, lo, hi), or with a function (finish.py) that of the sum.
+
+    x (N, H, W, C), y and residual (N, H', W', C'); packed and bias as `pack` makes them; taps and phases of forward_taps or data_taps.
+    offsets [groups * depth]: where the values that a group reads lie behind the first of a pixel.
+    An empty residual is none; moments [spans_of(pixels), 3, C'] get the statistics of y where there is one phase, (0, 3, C') none.
+    """
+    block = _block_of(function)
+
+    def run(x, packed, bias, residual, offsets, taps, phases, lo, hi, y, moments):
+        blocks = packed.shape[0] * packed.shape[1]
+        count = phases.shape[0]
+        # Phase 0 has the largest lattice.
+        tiles = (y.shape[0] * _places(y.shape[1], phases[0, 0], phases[0, 6]) * _places(y.shape[2], phases[0, 1], phases[0, 7]) + M - 1) // M
+        spans = (tiles + TILES - 1) // TILES
+        pixels = (tiles + spans - 1) // spans * M
+        parts = min(blocks, max(1, JOBS // (spans * count)))
+        nil = zeros(x, x.shape[3])
+        for job in prange(parts * spans * count):  # phases vary fastest: they cost different amounts
+            part, span = job // (count * spans), job // count % spans
+            b0, b1 = blocks * part // parts, blocks * (part + 1) // parts
+            block(x, packed, bias, residual, offsets, taps, phases[job % count], lo, hi, y, nil, span * pixels, pixels, b0, b1)
+            if moments.shape[0] > 0:
+                all_pixels = y.shape[0] * y.shape[1] * y.shape[2]
+                first, filled = span * pixels, max(0, min(pixels, all_pixels - span * pixels))
+                c0, c1 = _channel(b0, packed.shape, y.shape[3]), _channel(b1, packed.shape, y.shape[3])
+                moments_of(y.reshape(-1), y.shape[3], first, filled, c0, c1, moments, span)
+
+    return Kernel(named(run, f"convolve{label(function)}"), in_place=("residual",))
+
+
+convolve = convolving(None)

@@ -14,12 +14,15 @@ weights in a cache near by: mostly all of them, so that memory is read in order.
 over the channels, and finds their addresses in a table of the source's rows, where places outside point to zeros.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from ..jit import compiled, kernel, prange
+from ..jit import Kernel, compiled, factory, kernel, named, prange
+from .finish import Function, finishing, label
 from .moments import moments_of
 from .prefetch import LINE, prefetch
-from .tile import BYTES, V, address, clamp, gather, plus, put, vmadd, zero
+from .tile import BYTES, V, address, gather, plus, put, vmadd, zero
 
 PIXELS = 7  # of a tile: images are often multiples of 7 wide, and 7 * V accumulators with V weights just fit into 16 registers
 CACHE = 384 << 10  # bytes of a band
@@ -141,66 +144,84 @@ def _taps(height, window, rows, columns, i0, i1, first, lowest, length, lane_cou
     return counts, met
 
 
-@compiled
-def band_of(source, kernel, bias, residual, lo, hi, window, rows, columns, out, moments, part, b, i0, i1, nil):
-    """Rows i0 … i1 of image b."""
-    channels, width, count = out.shape[3], out.shape[2], window[0] * window[1]
-    lane_count = V * (BYTES // source.itemsize)
-    mul, div = columns[0], columns[1]
-    first, last = first_and_last_row(source.shape[1], window[0], rows, i0, i1)
-    lowest, length = _columns(width, window[1], columns)
-    tiles, trash = ((width + div - 1) // div + PIXELS - 1) // PIXELS, np.empty(channels, out.dtype)
-    table = _source_places(source, b, first, last, lowest, length, mul, nil)
-    places = _out_places(out, b, i0, i1, div, tiles, trash)
-    beside = _out_places(residual, b, i0, i1, div, tiles, nil) if residual.size > 0 else places
-    counts, met = _taps(source.shape[1], window, rows, columns, i0, i1, first, lowest, length, lane_count)
+def _band_of(function: Function | None) -> Callable:
+    """Makes the function that computes some rows of an image."""
+    finish = finishing(function, PIXELS, V)
 
-    blocks = (channels + lane_count - 1) // lane_count
-    ahead = address(source, (b * source.shape[1] + last + 1) * source.shape[2] * channels)
-    fresh = (i1 - i0) * rows[0] * source.shape[2] * channels * source.itemsize // rows[1]  # bytes that the next band reads first
-    end = min(ahead + fresh, address(source, source.size))
-    each = fresh // LINE // (blocks * (i1 - i0) * div * tiles) + 1
+    def band_of(source, kernel, bias, residual, lo, hi, window, rows, columns, out, moments, part, b, i0, i1, nil):
+        """Rows i0 … i1 of image b."""
+        channels, width, count = out.shape[3], out.shape[2], window[0] * window[1]
+        lane_count = V * (BYTES // source.itemsize)
+        mul, div = columns[0], columns[1]
+        first, last = first_and_last_row(source.shape[1], window[0], rows, i0, i1)
+        lowest, length = _columns(width, window[1], columns)
+        tiles, trash = ((width + div - 1) // div + PIXELS - 1) // PIXELS, np.empty(channels, out.dtype)
+        table = _source_places(source, b, first, last, lowest, length, mul, nil)
+        places = _out_places(out, b, i0, i1, div, tiles, trash)
+        beside = _out_places(residual, b, i0, i1, div, tiles, nil) if residual.size > 0 else places
+        counts, met = _taps(source.shape[1], window, rows, columns, i0, i1, first, lowest, length, lane_count)
 
-    together = max(1, min(blocks, WEIGHTS // (count * lane_count * source.itemsize)))
-    weights, flat = np.empty(together * count * lane_count, source.dtype), out.reshape(-1)
-    for start in range(0, blocks, together):
-        end_block = min(start + together, blocks)
-        for block in range(start, end_block):
-            c = min(block * lane_count, channels - lane_count)
-            for t in range(count):
-                for k in range(lane_count):
-                    weights[((block - start) * count + t) * lane_count + k] = kernel[t, c + k]
-        for line in range((i1 - i0) * div):
-            for tile in range(tiles):
-                at = (line * tiles + tile) * PIXELS
-                for block in range(start, end_block):
-                    c, w = min(block * lane_count, channels - lane_count), (block - start) * count * lane_count
-                    ahead = prefetch(ahead, each, end)
-                    acc, n = zero(source, PIXELS, V), line * count * 2
-                    for _ in range(counts[line]):
-                        acc = vmadd(acc, gather(table, met[n] + tile * PIXELS, PIXELS), c, weights, w + met[n + 1])
-                        n += 2
-                    if residual.size > 0:
-                        acc = plus(acc, gather(beside, at, PIXELS), c)
-                    put(clamp(acc, bias, c, lo, hi), gather(places, at, PIXELS), c)
-        if moments.shape[0] > 0:
-            c0, c1 = min(start * lane_count, channels - lane_count), min(end_block * lane_count, channels)
-            moments_of(flat, channels, (b * out.shape[1] + i0) * width, (i1 - i0) * width, c0, c1, moments, part)
-    trash[0] = 0  # alive until here: only its address was used
+        blocks = (channels + lane_count - 1) // lane_count
+        ahead = address(source, (b * source.shape[1] + last + 1) * source.shape[2] * channels)
+        fresh = (i1 - i0) * rows[0] * source.shape[2] * channels * source.itemsize // rows[1]  # bytes that the next band reads first
+        end = min(ahead + fresh, address(source, source.size))
+        each = fresh // LINE // (blocks * (i1 - i0) * div * tiles) + 1
+
+        together = max(1, min(blocks, WEIGHTS // (count * lane_count * source.itemsize)))
+        weights, flat = np.empty(together * count * lane_count, source.dtype), out.reshape(-1)
+        for start in range(0, blocks, together):
+            end_block = min(start + together, blocks)
+            for block in range(start, end_block):
+                c = min(block * lane_count, channels - lane_count)
+                for t in range(count):
+                    for k in range(lane_count):
+                        weights[((block - start) * count + t) * lane_count + k] = kernel[t, c + k]
+            for line in range((i1 - i0) * div):
+                for tile in range(tiles):
+                    at = (line * tiles + tile) * PIXELS
+                    for block in range(start, end_block):
+                        c, w = min(block * lane_count, channels - lane_count), (block - start) * count * lane_count
+                        ahead = prefetch(ahead, each, end)
+                        acc, n = zero(source, PIXELS, V), line * count * 2
+                        for _ in range(counts[line]):
+                            acc = vmadd(acc, gather(table, met[n] + tile * PIXELS, PIXELS), c, weights, w + met[n + 1])
+                            n += 2
+                        if residual.size > 0:
+                            acc = plus(acc, gather(beside, at, PIXELS), c)
+                        put(finish(acc, bias, c, lo, hi, c), gather(places, at, PIXELS), c)
+            if moments.shape[0] > 0:
+                c0, c1 = min(start * lane_count, channels - lane_count), min(end_block * lane_count, channels)
+                moments_of(flat, channels, (b * out.shape[1] + i0) * width, (i1 - i0) * width, c0, c1, moments, part)
+        trash[0] = 0  # alive until here: only its address was used
+
+    return compiled(named(band_of, f"band_of{label(function)}"))
 
 
-@kernel
-def depthwise(source, kernel, bias, residual, lo, hi, window, rows, columns, band, out, moments):
-    """Forward pass: out = min(max(convolution(source) + bias + residual, lo), hi). Data gradient: the transposed convolution.
+band_of = _band_of(None)
 
+
+@factory
+def convolving_by_channel(function: Function | None) -> Kernel:
+    """Kernel run(source, kernel, bias, residual, lo, hi, window, rows, columns, band, out, moments).
+
+    Forward pass: out = min(max(convolution(source) + bias + residual, lo), hi), or with a function (finish.py) that of the sum.
+    Data gradient: the transposed convolution.
     source, out [N, H, W, C] with C at least V vectors; kernel [taps, C]; residual like out, or empty; window (height, width); rows,
     columns: axis() or axis_back(); band = band_rows(); moments [N * bands of an image, 3, C], or [0, 3, C] where they are not wanted.
     """
-    height = out.shape[1]
-    bands = (height + band - 1) // band
-    nil = np.zeros(out.shape[3], source.dtype)
-    for job in prange(out.shape[0] * bands):
-        part = np.int64(job)  # prange counts in unsigned numbers, for which all helpers would be compiled once more
-        b, i0 = part // bands, part % bands * band
-        i1 = min(i0 + band, height)
-        band_of(source, kernel, bias, residual, lo, hi, window, rows, columns, out, moments, part, b, i0, i1, nil)
+    make = band_of if function is None else _band_of(function)
+
+    def run(source, kernel, bias, residual, lo, hi, window, rows, columns, band, out, moments):
+        height = out.shape[1]
+        bands = (height + band - 1) // band
+        nil = np.zeros(out.shape[3], source.dtype)
+        for job in prange(out.shape[0] * bands):
+            part = np.int64(job)  # prange counts in unsigned numbers, for which all helpers would be compiled once more
+            b, i0 = part // bands, part % bands * band
+            i1 = min(i0 + band, height)
+            make(source, kernel, bias, residual, lo, hi, window, rows, columns, out, moments, part, b, i0, i1, nil)
+
+    return Kernel(named(run, f"depthwise{label(function)}"))
+
+
+depthwise = convolving_by_channel(None)

@@ -2,7 +2,7 @@
 
 A layer notes all launches of a product with three functions; x, y, dx, dy are matrices (buffers.reshape(rows, -1)):
 
-    forward(step, x, kernel, epilogue, y)        y = clamp((x @ kernel + bias) * scale + shift + residual): convolutions/problem.py's Epilogue
+    forward(step, x, kernel, epilogue, y)        y = finish((x @ kernel + bias) * scale + shift + residual): convolutions/problem.py's Epilogue
     data_gradient(step, dy, kernel, dx)          dx = dy @ kernel.T (+ residual)
     weight_gradient(step, x, dy, dkernel, dbias) dkernel = x.T @ dy, dbias = sum of dy's rows
 
@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from .gemm_multiply import bands, multiply, pack, packed_columns, transpose
-from .gemm_stream import stream, stream_back
+from .gemm_multiply import bands, multiply, multiplying, pack, packed_columns, transpose
+from .gemm_stream import stream_back, streaming
 from .gemm_weights import add_parts, split, turned, weight_parts
 from .tile import V, lanes
 
@@ -28,17 +28,17 @@ SMALL, SMALL_BACK = 2, 16  # rows up to which weights are read in place
 
 
 def forward(step: Any, x: Any, kernel: Any, epilogue: Any, y: Any) -> Any:
-    """Note the launches of y = clamp((x @ kernel + bias) * scale + shift + residual); returns the moments where they are wanted."""
+    """Note the launches of y = finish((x @ kernel + bias) * scale + shift + residual); returns the moments where they are wanted."""
     (rows, k), n = x.shape, y.shape[1]
-    vectors, clamp = epilogue.vectors(step, n), tuple(map(float, epilogue.clamp))
+    vectors, limits, function = epilogue.vectors(step, n), epilogue.limits(step), epilogue.made_for(step.dtype)
     if rows <= SMALL and n >= V * lanes(step.dtype) and epilogue.residual is None and not epilogue.moments:
-        step.run(stream, x, kernel, *vectors, *clamp, out=y)
+        step.run(streaming(function), x, kernel, *vectors, *limits, out=y)
         return None
     columns = packed_columns(n, step.dtype)
     packed, packed_bias = step.new(k * columns), step.new(columns)
     step.run(pack, kernel, *vectors, out=(packed, packed_bias))
     moments = step.new(bands(rows) if epilogue.moments else 0, 3, n)
-    step.run(multiply, x, packed, packed_bias, epilogue.addend(step, 2), *clamp, out=(y, moments))
+    step.run(multiplying(function), x, packed, packed_bias, epilogue.addend(step, 2), *limits, out=(y, moments))
     return moments if epilogue.moments else None
 
 

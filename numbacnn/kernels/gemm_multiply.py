@@ -9,13 +9,15 @@ where the number of vectors is odd the last has WIDE; a block lies as [K, its wi
 Tiles and packing after Goto and van de Geijn, Anatomy of high-performance matrix multiplication, 2008.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..jit import compiled, kernel, named, prange
+from ..jit import Kernel, compiled, factory, kernel, named, prange
+from .finish import Function, finishing, label
 from .moments import moments_of
-from .tile import BYTES, M, V, address, clamp, gather, lanes, madd, plus, spread, square, store, vmadd, zero
+from .tile import BYTES, M, V, address, gather, lanes, madd, plus, spread, square, store, vmadd, zero
 from .tile_edges import plus_some, put_some
 
 WIDE = V + 1  # vectors of the last block, where their number is odd
@@ -113,8 +115,9 @@ def transpose(kernel, packed):
 # ---- y = x @ packed
 
 
-def _block_of(m, v):
+def _block_of(m, v, function):
     """Makes the function that multiplies a band of rows by one block of v vectors, in tiles of m rows."""
+    finish = finishing(function, m, v)
 
     def multiply_block(lines, places, addends, count, packed, start, depth, bias, column, filled, lo, hi, total):
         """lines, places, addends: addresses of x's, y's and the residual's rows; the block lies at packed[start:], its columns of y
@@ -134,12 +137,9 @@ def _block_of(m, v):
                 else:
                     if addends.size > 0:
                         acc = plus_some(acc, gather(addends, i, m), column, filled)
-                    put_some(clamp(acc, bias, column, lo, hi), gather(places, i, m), column, filled)
+                    put_some(finish(acc, bias, column, lo, hi, column), gather(places, i, m), column, filled)
 
-    return compiled(named(multiply_block, f"multiply_block_{m}_{v}"))
-
-
-_multiply_block, _multiply_wide_block = _block_of(M, V), _block_of(HIGH, WIDE)
+    return compiled(named(multiply_block, f"multiply_block_{m}_{v}{label(function)}"))
 
 
 @compiled
@@ -149,43 +149,60 @@ def _rows_of(matrix, first, count, spare, table):
         table[i] = address(matrix, (first + i) * matrix.shape[1]) if i < count else address(spare, 0)
 
 
-@compiled
-def multiply_rows(x, packed, bias, residual, lo, hi, y, p0, p1, b0, b1):
-    """Rows p0 … p1 of y, blocks b0 … b1 of its columns."""
-    n, depth = y.shape[1], x.shape[1]
-    count, vector = p1 - p0, BYTES // packed.itemsize
-    spare = np.zeros(max(depth, bias.size), x.dtype)  # stands in for rows behind the last
-    lines, places = np.empty(count + M + HIGH, np.int64), np.empty(count + M + HIGH, np.int64)
-    addends = np.empty(lines.size if residual.size > 0 else 0, np.int64)
-    _rows_of(x, p0, count, spare, lines)
-    _rows_of(y, p0, count, spare, places)
-    _rows_of(residual, p0, count, spare, addends)
-    total = np.empty((count + M + HIGH) * WIDE * vector if depth > DEPTH else 0, x.dtype)
-    for b in range(b0, b1):
-        first, width = _block(bias.size, vector, b)
-        filled = min(width, n - first)
-        if width == V * vector:
-            _multiply_block(lines, places, addends, count, packed, first * depth, depth, bias, first, filled, lo, hi, total)
-        else:
-            _multiply_wide_block(lines, places, addends, count, packed, first * depth, depth, bias, first, filled, lo, hi, total)
-    spare[0] = 0  # keeps it alive: the tables hold its address only
+def _rows(function: Function | None) -> Callable:
+    """Makes the function that computes rows of y."""
+    multiply_block, multiply_wide_block = _block_of(M, V, function), _block_of(HIGH, WIDE, function)
+
+    def multiply_rows(x, packed, bias, residual, lo, hi, y, p0, p1, b0, b1):
+        """Rows p0 … p1 of y, blocks b0 … b1 of its columns."""
+        n, depth = y.shape[1], x.shape[1]
+        count, vector = p1 - p0, BYTES // packed.itemsize
+        spare = np.zeros(max(depth, bias.size), x.dtype)  # stands in for rows behind the last
+        lines, places = np.empty(count + M + HIGH, np.int64), np.empty(count + M + HIGH, np.int64)
+        addends = np.empty(lines.size if residual.size > 0 else 0, np.int64)
+        _rows_of(x, p0, count, spare, lines)
+        _rows_of(y, p0, count, spare, places)
+        _rows_of(residual, p0, count, spare, addends)
+        total = np.empty((count + M + HIGH) * WIDE * vector if depth > DEPTH else 0, x.dtype)
+        for b in range(b0, b1):
+            first, width = _block(bias.size, vector, b)
+            filled = min(width, n - first)
+            if width == V * vector:
+                multiply_block(lines, places, addends, count, packed, first * depth, depth, bias, first, filled, lo, hi, total)
+            else:
+                multiply_wide_block(lines, places, addends, count, packed, first * depth, depth, bias, first, filled, lo, hi, total)
+        spare[0] = 0  # keeps it alive: the tables hold its address only
+
+    return compiled(named(multiply_rows, f"multiply_rows{label(function)}"))
 
 
-@kernel(in_place=("residual",))
-def multiply(x, packed, packed_bias, residual, lo, hi, y, moments):
-    """y = min(max(x @ packed + bias + residual, lo), hi); NaN stays NaN.
+multiply_rows = _rows(None)
+
+
+@factory
+def multiplying(function: Function | None) -> Kernel:
+    """Kernel run(x, packed, packed_bias, residual, lo, hi, y, moments): y = min(max(x @ packed + bias + residual, lo), hi), or with a function
+    (finish.py) that of the sum; NaN stays NaN.
 
     An empty residual is none; moments [bands(rows), 3, N] get the statistics of y's columns, (0, 3, N) none.
     """
-    rows, n = y.shape
-    width = V * (BYTES // y.itemsize)
-    height = _band_height(rows)
-    count, blocks = (rows + height - 1) // height, packed_bias.size // width
-    step = max(1, min((blocks * count + JOBS - 1) // JOBS, blocks))
-    groups = (blocks + step - 1) // step
-    for job in prange(count * groups):
-        b0, p0 = (job % groups) * step, (job // groups) * height
-        b1, p1 = min(b0 + step, blocks), min(p0 + height, rows)
-        multiply_rows(x, packed, packed_bias, residual, lo, hi, y, p0, p1, b0, b1)
-        if moments.shape[0] > 0:
-            moments_of(y.reshape(-1), n, p0, p1 - p0, b0 * width, n if b1 == blocks else b1 * width, moments, job // groups)
+    rows_of = multiply_rows if function is None else _rows(function)
+
+    def run(x, packed, packed_bias, residual, lo, hi, y, moments):
+        rows, n = y.shape
+        width = V * (BYTES // y.itemsize)
+        height = _band_height(rows)
+        count, blocks = (rows + height - 1) // height, packed_bias.size // width
+        step = max(1, min((blocks * count + JOBS - 1) // JOBS, blocks))
+        groups = (blocks + step - 1) // step
+        for job in prange(count * groups):
+            b0, p0 = (job % groups) * step, (job // groups) * height
+            b1, p1 = min(b0 + step, blocks), min(p0 + height, rows)
+            rows_of(x, packed, packed_bias, residual, lo, hi, y, p0, p1, b0, b1)
+            if moments.shape[0] > 0:
+                moments_of(y.reshape(-1), n, p0, p1 - p0, b0 * width, n if b1 == blocks else b1 * width, moments, job // groups)
+
+    return Kernel(named(run, f"multiply{label(function)}"), in_place=("residual",))
+
+
+multiply = multiplying(None)

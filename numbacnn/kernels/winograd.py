@@ -14,7 +14,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ..jit import Kernel, compiled, factory, named, prange
-from .tile import BYTES, M, V, address, clamp, gather, lanes, load, madd, mix, spread, square, store, zero
+from .finish import Function, finishing, label
+from .tile import BYTES, M, V, address, gather, lanes, load, madd, mix, spread, square, store, zero
 from .tile_edges import plus_some, put_some
 from .tile_math import add, less, times
 from .winograd_transforms import grid, mixer, room, steps, transform
@@ -136,13 +137,13 @@ def locate_tiles(y, m, first, nowhere, places):
 
 
 @functools.cache
-def back(m: int, r: int) -> Callable:
+def back(m: int, r: int, function: Function | None = None) -> Callable:
     """Compiled function that writes one block of L output channels of some tiles: y = clamp(A g At + bias + residual).
 
     g.flat[pos * far + p * L + lane]: the products; places [P, m * m]: addresses in y of locate_tiles, with nowhere = an address where
-    y's channels have room; residual like y, or empty; bias.flat[at:].
+    y's channels have room; residual like y, or empty; bias.flat[at:]. function: finish.py.
     """
-    turn, n, space = mixer("A", m, r), m + r - 1, room(m, r)
+    turn, n, space, finish = mixer("A", m, r), m + r - 1, room(m, r), finishing(function, m, 1)
 
     def run(g, far, places, nowhere, residual, block, bias, at, lo, hi, y):
         size, vector = g.itemsize, BYTES // g.itemsize
@@ -160,9 +161,9 @@ def back(m: int, r: int) -> Callable:
                     acc = turn(load(zero(g, n, 1), scratch, i * n * vector, vector))
                     if residual.size > 0:
                         acc = plus_some(acc, gather(add, i * m, m), first + c, y.shape[3] - first - c)
-                    put_some(clamp(acc, bias, at + c, lo, hi), gather(dst, i * m, m), first + c, y.shape[3] - first - c)
+                    put_some(finish(acc, bias, at + c, lo, hi, first + c), gather(dst, i * m, m), first + c, y.shape[3] - first - c)
 
-    return compiled(named(run, f"winograd_back_{m}_{r}"))
+    return compiled(named(run, f"winograd_back_{m}_{r}{label(function)}"))
 
 
 # ---- statistics

@@ -10,6 +10,7 @@ from numba import get_thread_id
 
 from ..jit import Kernel, compiled, factory, named, prange
 from .convolution import zeros
+from .finish import Function, label
 from .tile import BYTES, V, address
 from .winograd import CHANNELS, back, locate_tiles, moments_of_tiles, multiply, weight_transform
 from .winograd_transforms import grid, room, steps, transform
@@ -51,7 +52,7 @@ def transform_inputs(m: int, r: int) -> Kernel:
 
 
 @factory
-def deep(m: int, r: int) -> Kernel:
+def deep(m: int, r: int, function: Function | None = None) -> Kernel:
     """Kernel: y = clamp((v's products with the transformed kernel + bias) * scale + shift + residual), v as transform_inputs makes it.
 
     kernel (r, r, in, out), transposed 1: with swapped channels and reversed taps; bias, scale, shift (C',); y and residual
@@ -59,7 +60,7 @@ def deep(m: int, r: int) -> Kernel:
     an empty residual is none; moments [groups, 3, C'] get the statistics of y, (0, 3, C') none.
     """
     n, _space = m + r - 1, room(m, r)
-    turn, write = weight_transform(m, r), back(m, r)
+    turn, write = weight_transform(m, r), back(m, r, function)
 
     def block(v, kernel, bias, scale, shift, residual, transposed, tiles, lo, hi, g, u, b, group, y, moments):
         width = V * (BYTES // v.itemsize)
@@ -82,7 +83,7 @@ def deep(m: int, r: int) -> Kernel:
             moments_of_tiles(y, places, trash, b, moments, group)
         trash[0] = 0  # alive until here: only its address was used
 
-    block = compiled(named(block, f"winograd_deep_block_{m}_{r}"))
+    block = compiled(named(block, f"winograd_deep_block_{m}_{r}{label(function)}"))
 
     def run(v, kernel, bias, scale, shift, residual, transposed, tiles, lo, hi, gs, us, y, moments):
         groups, width = v.shape[0], V * (BYTES // v.itemsize)
@@ -90,4 +91,4 @@ def deep(m: int, r: int) -> Kernel:
             thread = get_thread_id()
             block(v, kernel, bias, scale, shift, residual, transposed, tiles, lo, hi, gs[thread], us[thread], job // groups, job % groups, y, moments)
 
-    return Kernel(named(run, f"winograd_deep_{m}_{r}"), in_place=("residual",))
+    return Kernel(named(run, f"winograd_deep_{m}_{r}{label(function)}"), in_place=("residual",))

@@ -9,13 +9,14 @@ from numba import get_thread_id
 
 from ..jit import Kernel, compiled, factory, named, prange
 from .convolution import zeros
+from .finish import Function, label
 from .tile import BYTES, V, address
 from .winograd import back, locate_tiles, moments_of_tiles, multiply
 from .winograd_transforms import grid, room, steps, transform
 
 
 @factory
-def early(m: int, r: int) -> Kernel:
+def early(m: int, r: int, function: Function | None = None) -> Kernel:
     """Kernel: y = clamp(bias + x's convolution with u, as transform_weights makes both, + residual), strides 1.
 
     x (N, H, W, C), y and residual (N, H', W', C'); low: where the first tap of pixel 0 lies in x, negated; tiles: how many a job owns,
@@ -23,7 +24,7 @@ def early(m: int, r: int) -> Kernel:
     an empty residual is none; moments [jobs, 3, C'] get the statistics of y, (0, 3, C') none.
     """
     n, space = m + r - 1, room(m, r)
-    read, write = transform("B", m, r), back(m, r)
+    read, write = transform("B", m, r), back(m, r, function)
 
     def block(x, u, bias, residual, low0, low1, tiles, lo, hi, v, g, nil, job, y, moments):
         size, vector = x.itemsize, BYTES // x.itemsize
@@ -49,7 +50,7 @@ def early(m: int, r: int) -> Kernel:
                 moments_of_tiles(y, places, trash, b, moments, job)
         trash[0] = 0  # alive until here: only its address was used
 
-    block = compiled(named(block, f"winograd_early_block_{m}_{r}"))
+    block = compiled(named(block, f"winograd_early_block_{m}_{r}{label(function)}"))
 
     def run(x, u, bias, residual, low0, low1, tiles, lo, hi, vs, gs, y, moments):
         count = y.shape[0] * ((y.shape[1] + m - 1) // m) * ((y.shape[2] + m - 1) // m)
@@ -58,4 +59,4 @@ def early(m: int, r: int) -> Kernel:
             thread = get_thread_id()
             block(x, u, bias, residual, low0, low1, tiles, lo, hi, vs[thread], gs[thread], nil, job, y, moments)
 
-    return Kernel(named(run, f"winograd_early_{m}_{r}"), in_place=("residual",))
+    return Kernel(named(run, f"winograd_early_{m}_{r}{label(function)}"), in_place=("residual",))

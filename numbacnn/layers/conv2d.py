@@ -38,6 +38,7 @@ class Conv2D(Layer):
     takes_affine: ClassVar[bool] = True
     takes_residual: ClassVar[bool] = True
     takes_clamp: ClassVar[bool] = True
+    takes_function: ClassVar[bool] = True
     takes_dx_residual: ClassVar[bool] = True
     gives_moments: ClassVar[bool] = True
 
@@ -73,7 +74,7 @@ class Conv2D(Layer):
 
     def forward(self, step: Any) -> None:
         bias = step.w.bias if self.use_bias else None
-        epilogue = Epilogue(bias, step.affine, step.residual, step.clamp, step.wants_moments)
+        epilogue = Epilogue(bias, step.affine, step.residual, step.clamp, step.wants_moments, step.function)
         step.moments = note_product(step, self.problem(step), step.x, step.w.kernel, epilogue, step.y)
 
     def backward(self, step: Any) -> None:

@@ -38,6 +38,7 @@ class Conv2DTranspose(Layer):
     takes_affine: ClassVar[bool] = True
     takes_residual: ClassVar[bool] = True
     takes_clamp: ClassVar[bool] = True
+    takes_function: ClassVar[bool] = True
     takes_dx_residual: ClassVar[bool] = True
 
     def __post_init__(self):
@@ -81,7 +82,7 @@ class Conv2DTranspose(Layer):
         return Convolution.of(step, step.shape, step.x.shape[1:], self.kernel_size, **geometry)
 
     def forward(self, step: Any) -> None:
-        epilogue = Epilogue(step.w.bias if self.use_bias else None, step.affine, step.residual, step.clamp)
+        epilogue = Epilogue(step.w.bias if self.use_bias else None, step.affine, step.residual, step.clamp, function=step.function)
         note_product(step, self.problem(step).transpose, step.x, step.w.kernel, epilogue, step.y)
 
     def backward(self, step: Any) -> None:

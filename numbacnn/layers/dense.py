@@ -30,6 +30,7 @@ class Dense(Layer):
     takes_affine: ClassVar[bool] = True
     takes_residual: ClassVar[bool] = True
     takes_clamp: ClassVar[bool] = True
+    takes_function: ClassVar[bool] = True
     takes_dx_residual: ClassVar[bool] = True
     gives_moments: ClassVar[bool] = True
 
@@ -52,7 +53,7 @@ class Dense(Layer):
 
     def forward(self, step: Any) -> None:
         bias = step.w.bias if self.use_bias else None
-        epilogue = Epilogue(bias, step.affine, step.residual and pixels(step.residual), step.clamp, step.wants_moments)
+        epilogue = Epilogue(bias, step.affine, step.residual and pixels(step.residual), step.clamp, step.wants_moments, step.function)
         step.moments = note_product(step, self.problem(step), pixels(step.x), pixels(step.w.kernel), epilogue, pixels(step.y))
 
     def backward(self, step: Any) -> None:

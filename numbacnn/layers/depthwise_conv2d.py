@@ -35,6 +35,7 @@ class DepthwiseConv2D(Layer):
     takes_padding: ClassVar[bool] = True
     takes_affine: ClassVar[bool] = True
     takes_clamp: ClassVar[bool] = True
+    takes_function: ClassVar[bool] = True
     gives_moments: ClassVar[bool] = True
 
     def __post_init__(self):
@@ -66,7 +67,7 @@ class DepthwiseConv2D(Layer):
         return Convolution.of(step, image, step.shape, self.kernel_size, **geometry)
 
     def forward(self, step: Any) -> None:
-        epilogue = Epilogue(step.w.bias if self.use_bias else None, step.affine, None, step.clamp, step.wants_moments)
+        epilogue = Epilogue(step.w.bias if self.use_bias else None, step.affine, None, step.clamp, step.wants_moments, step.function)
         step.moments = note_product(step, self.problem(step), step.x, self._grouped(step.w.kernel), epilogue, step.y)
 
     def backward(self, step: Any) -> None:

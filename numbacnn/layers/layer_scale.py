@@ -9,20 +9,11 @@ import numpy as np
 from ..errors import ShapeError
 from ..graph import Shape
 from ..init import Constant
-from ..jit import compiled
-from ..kernels.normalize import scale_and_shift
-from ..kernels.reduce import channel_sums
-from ..layer import Layer, Weight, option
-from .merging import merge
-
-
-@compiled
-def scaled_by(x, dy):
-    return x * dy
+from ..layer import Elementwise, PerChannel, Weight, option
 
 
 @dataclass(frozen=True)
-class LayerScale(Layer):
+class LayerScale(Elementwise):
     """A learned factor for each channel, which starts small, so that a residual branch begins as nearly nothing.
 
     init_values     where every factor starts
@@ -35,9 +26,10 @@ class LayerScale(Layer):
     init_values: float = option(1e-6, low=0.1, high=1.0)
     projection_dim: int | None = option(None, draw=False)
 
+    gamma = PerChannel()
+
     def output_shape(self, x: Shape) -> Shape:
-        if not x or x[-1] is None:
-            raise ShapeError("the number of channels (the last axis) must be known")
+        super().output_shape(x)
         if self.projection_dim not in (None, x[-1]):
             raise ShapeError(f"projection_dim={self.projection_dim} is not the input's number of channels, {x[-1]}")
         return x
@@ -48,12 +40,17 @@ class LayerScale(Layer):
     def affine(self, step: Any) -> tuple:
         return step.w.gamma, step.constant(np.zeros(step.shape[-1]))
 
-    def forward(self, step: Any) -> None:
-        scale_and_shift(step, step.x, step.w.gamma, None, step.y)
+    @staticmethod
+    def f(x, gamma):
+        return x * gamma
 
-    def backward(self, step: Any) -> None:
-        scale_and_shift(step, step.dy, step.w.gamma, None, step.dx)
-        channel_sums(step, merge(step, scaled_by, step.x, step.dy), step.dw.gamma)
+    @staticmethod
+    def df(gamma):
+        return gamma
+
+    @staticmethod
+    def df_gamma(x):
+        return x
 
     @classmethod
     def examples(cls) -> Iterator[tuple]:

@@ -136,6 +136,7 @@ class Step:
         self.w, self.dw = Namespace(node.name, weights, names), Namespace(node.name, gradients, names)
         self.padding = ((0, 0), (0, 0))
         self.clamp: tuple[float, float] = (-np.inf, np.inf)
+        self.function: Any = None
         self.affine: tuple[Buffer, Buffer] | None = None
         self.residual: Buffer | None = None
         self.dresidual: Buffer | None = None

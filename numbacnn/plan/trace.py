@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..graph import Graph, Node
+from ..kernels.elementwise import joined
 from ..regularizers import get
 from . import blame, kernels
 from .buffer import Buffer
@@ -100,6 +101,8 @@ class Tracer:
             s.residual = values[unit.residual]
         if unit.clamp:
             s.clamp = tuple(map(float, unit.clamp.layer.clamp))
+        if unit.functions:
+            s.function = joined([n.layer.scalars(self.step(n, [s.y])) for n in unit.functions])
         s.wants_moments = node.layer.gives_moments and unit.names == (node.name,) and node.name in self.measured
         s.x_moments = self.moments.get(unit.inputs[0]) if node.layer.takes_moments else None
         with blame.describing(f"forward of layer {node.name!r}", node.layer):
@@ -126,7 +129,7 @@ class Tracer:
                 heads.append((name, seed))
                 continue
             unit = made_by[name]
-            if loss.link and unit.node.layer.link == loss.link and unit.clamp is None:
+            if loss.link and unit.node.layer.link == loss.link and unit.names == (unit.node.name,):
                 name = unit.inputs[0]  # work from the logits: a saturated unit still learns
             prediction = trace.values[name]
             target = Buffer(prediction.shape, self.recorder.dtype, f"target of {name}", "persistent")
@@ -175,7 +178,7 @@ class Tracer:
             self._unit_backward(unit, self.steps[i], dy, self.kept[i], grads)
 
     def _unit_backward(self, unit: Unit, s: Step, dy: Buffer, kept: tuple, grads: dict[str, list[Buffer]]) -> None:
-        """Backward of one unit: through its clamp and its sum, unless the layer does that itself, and through its layer."""
+        """Backward of one unit: through its clamp or function and its sum, unless the layer does that itself, and through its layer."""
         layer = unit.node.layer
         if unit.clamp and layer.takes_folded_gradient:
             if unit.sum:
@@ -183,6 +186,11 @@ class Tracer:
         elif unit.clamp:
             dx = Buffer(dy.shape, dy.dtype, f"gradient of {unit.node.name}")
             dy = self.recorder.run(unit.clamp.name, kernels.clamp_backward, (s.y, dy, *s.clamp), dx)
+        for node in unit.functions:  # one at most, where a gradient passes
+            f = self.step(node, [s.y])
+            f.y, f.dy = s.y, dy
+            node.layer.backward(f)
+            dy = f.dx
         if unit.sum:
             grads.setdefault(unit.residual, []).append(dy if s.dresidual is None else s.dresidual)
         s.dy = dy

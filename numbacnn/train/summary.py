@@ -105,7 +105,11 @@ def plan_table(console: Console, graph: Graph, network: Network) -> None:
     plan.run(images)
     top = machine_peak(network.backend)
     console.print(profile_table(parts(plan), top, f"Plan for one image on {network.backend.name}"))
-    folded = [f"{', '.join(n.name for n in (u.padding, u.affine, u.sum, u.clamp) if n)} into {u.node.name}" for u in plan.units if u.names[1:] or u.padding]
+    folded = [
+        f"{', '.join(n.name for n in (u.padding, u.affine, u.sum, u.clamp, *u.functions) if n)} into {u.node.name}"
+        for u in plan.units
+        if u.names[1:] or u.padding
+    ]
     if folded:
         console.print("folded: " + "; ".join(folded))
     counts = f"{len(plan.launches)} launches, {len(plan.prologue)} more when weights change"

@@ -8,6 +8,8 @@ from numbacnn.backends.cuda import CUDA
 from numbacnn.backends.simulated import Simulated
 from numbacnn.convolutions import FREE, PRODUCTS, WEIGHTS, Convolution, Epilogue
 from numbacnn.graph import Node
+from numbacnn.kernels.elementwise import Scalars
+from numbacnn.layers.swish import Swish
 from numbacnn.plan.bind import bind, give_memory
 from numbacnn.plan.buffer import Buffer
 from numbacnn.plan.step import Recorder, Step
@@ -56,6 +58,7 @@ def _both(problems):
     return [(name, problem.transpose if transposed else problem) for name, problem in problems.items() for transposed in (False, True)]
 
 
+FUNCTION = Scalars((Swish.f,), ((),))
 CASES = [("cpu", *case) for case in _both(PROBLEMS)] + [("cuda", *case) for case in _both(TINY)]
 
 
@@ -151,20 +154,25 @@ def test_products(case):
     bias, scale, shift = (random.standard_normal(channels).astype(problem.dtype) for _ in range(3))
     residual = random.standard_normal((problem.batch, *problem.target)).astype(problem.dtype)
     plain = product(problem, source, kernel)
-    full = np.clip((plain + bias) * scale + shift + residual, -0.5, 2.0)
+    sums = (plain + bias) * scale + shift + residual
+    full = np.clip(sums, -0.5, 2.0)
     for candidate in able(PRODUCTS, problem, device):
-        for what in ("plain", "everything", "moments"):
+        for what in ("plain", "everything", "moments", "function"):
             if what != "plain" and problem.transposed:
+                continue
+            if what == "function" and not getattr(candidate, "takes_function", False):
                 continue
             bench = Bench(problem, device, backwards=what == "everything")
             b = bench.buffer
             epilogue = Epilogue(moments=what == "moments")
             if what == "everything":
                 epilogue = Epilogue(b(bias), (b(scale), b(shift)), b(residual), (-0.5, 2.0))
+            if what == "function":
+                epilogue = Epilogue(b(bias), (b(scale), b(shift)), b(residual), function=FUNCTION)
             y = Buffer((problem.batch, *problem.target), problem.dtype)
             moments = candidate.note(bench.step, problem, b(source), b(kernel), epilogue, y)
             bench.run()
-            expected = full if what == "everything" else plain
+            expected = {"everything": full, "function": sums / (1 + np.exp(-sums))}.get(what, plain)
             assert relative(bench.real(y), expected) < close(problem), (candidate.name, what)
             if moments is not None:
                 check_moments(bench.real(moments), plain, candidate.name)
