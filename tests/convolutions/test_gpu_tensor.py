@@ -153,14 +153,11 @@ def test_gradient_by_the_kernel(name, precision):
     check_weights(replace(PROBLEMS[name], precision=precision), both_orders=name in BOTH)
 
 
-@pytest.mark.parametrize("precision", ["tf32", "bf16"])
-@pytest.mark.parametrize("tile", [LARGE, MIDDLE])
+@pytest.mark.parametrize("tile, precision", [(LARGE, "tf32"), (LARGE, "bf16"), (MIDDLE, "bf16")], ids=str)
 def test_larger_tiles(tile, precision, monkeypatch):
     monkeypatch.setattr(gpu_tensor, "_tile", lambda *_: tile)
-    problem = Convolution(1, (12, 13, 8), (12, 13, 72), (2, 1), precision=precision)
-    for check in (check_product, check_weights):
-        check(problem)
-    check_product(replace(problem, transposed=True))
+    check_product(Convolution(1, (10, 13, 4), (10, 13, 72), (1, 2), low=(0, 1), precision=precision))
+    check_weights(Convolution(1, (2, 9, 68), (2, 9, 76), (2, 1), precision=precision))
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])

@@ -39,7 +39,7 @@ def instructions(code, folder):
     return subprocess.run([found[0], "-c", file], capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("kernel, args, capability", CASES, ids=str)
+@pytest.mark.parametrize("kernel, args, capability", CASES, ids=[f"{kernel.__name__}-{capability}" for kernel, _, capability in CASES])
 def test_registers_suffice_and_the_instructions_are_there(kernel, args, capability, tmp_path):
     binary = jit.binary(kernel.on_gpu, tuple(map(gpu_type, args)), capability)
     found = binary.resources
