@@ -4,7 +4,8 @@ import numpy as np
 
 from ..jit import compiled, cuda, kernel, prange
 from ..twin import MOST_BLOCKS
-from .gpu import LINE, by_rows, divided, in_row, parted
+from .gpu import LINE, by_rows, in_row, parted
+from .ptx import divide
 from .random import uniform
 
 f4, index = np.float32, np.uintp
@@ -28,7 +29,7 @@ def convert(images, indices, table, source, y):
 def _convert(images, indices, table, source, y):
     n, h, e = in_row(y)
     if e < y.shape[2] * y.shape[3]:
-        w, c = divided(e, y.shape[3])
+        w, c = divide(e, y.shape[3])
         y[n, h, w, c] = table[c, images[indices[n], h, w, source[c]]]
 
 
@@ -48,7 +49,7 @@ def augment(images, indices, rows, source, scale, shift, y):
 
 @augment.cuda(threads=LINE, blocks=lambda *args: (args[-1].shape[0] * args[-1].shape[1], -(-args[-1].shape[2] // LINE)))
 def _augment(images, indices, rows, source, scale, shift, y):
-    n, h = divided(cuda.blockIdx.x, y.shape[1])
+    n, h = divide(cuda.blockIdx.x, y.shape[1])
     w = cuda.blockIdx.y * LINE + cuda.threadIdx.x
     if w < y.shape[2]:
         _augment_line(images[indices[n]], h, rows[n], source, scale, shift, w, w + 1, y[n, h])

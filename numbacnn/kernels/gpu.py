@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..jit import Kernel, compiled, cuda, device, kernel
+from .ptx import divide
 
 LANES, ROWS = 32, 8  # threads of a block: neighbouring channels, and rows of an image or parts of a sum
 PARTS = 16  # threads that add parts of one sum
@@ -27,13 +28,6 @@ def gpu_kernel(**geometry: Any) -> Callable[[Callable], Kernel]:
 
 
 @compiled
-def divided(a, b):
-    """(a // b, a % b) of numbers from 0 to 2**32 - 1, in 32 bits: a GPU divides 64 bits by a long calculation."""
-    whole = np.int64(np.uint32(a) // np.uint32(b))
-    return whole, a - whole * b
-
-
-@compiled
 def parted(a, b):
     """(a // b, a % b) of any numbers from 0 on."""
     whole = np.int64(np.uint64(a) // np.uint64(b))
@@ -49,7 +43,7 @@ def by_rows(*args: Any) -> tuple[int, int]:
 @device
 def in_row(y):
     """(image, row, element of the row) of this thread in y (N, H, W, C). The element may lie behind the row's end."""
-    n, h = divided(cuda.blockIdx.x, y.shape[1])
+    n, h = divide(cuda.blockIdx.x, y.shape[1])
     return n, h, cuda.blockIdx.y * LINE + cuda.threadIdx.x
 
 
@@ -62,7 +56,7 @@ def by_channels(*args: Any) -> int:
 @device
 def in_channels(channels):
     """(image, channel) of this thread. The channel may lie behind the last."""
-    n, block = divided(cuda.blockIdx.x, (channels + LANES - 1) // LANES)
+    n, block = divide(cuda.blockIdx.x, (channels + LANES - 1) // LANES)
     return n, block * LANES + cuda.threadIdx.x
 
 

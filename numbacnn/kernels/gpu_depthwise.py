@@ -6,7 +6,8 @@ which the first-level cache keeps: no shared memory is needed for that. convolut
 """
 
 from ..jit import Kernel, compiled, cuda, factory, named
-from .gpu import LANES, ROWS, divided, finish, gpu_kernel, index
+from .gpu import LANES, ROWS, finish, gpu_kernel, index
+from .ptx import divide
 
 MOST_BLOCKS = 1024  # that a weight gradient is worth; never derived from the GPU, so that all give the same bits
 SLOTS = LANES * ROWS
@@ -43,14 +44,14 @@ def tile(kh: int, kw: int, sh: int, sw: int, pixels: int) -> Kernel:
     def run(x, kernel, bias, scale, shift, residual, lo, hi, image, result, low, flip, columns, y):
         height, width, channels = image
         rows, across, outputs = result[1], result[2], result[3]
-        rest, block = divided(cuda.blockIdx.x, (outputs + LANES - 1) // LANES)
-        rest, strip = divided(rest, (across + pixels - 1) // pixels)
-        n, band = divided(rest, (rows + ROWS - 1) // ROWS)
+        rest, block = divide(cuda.blockIdx.x, (outputs + LANES - 1) // LANES)
+        rest, strip = divide(rest, (across + pixels - 1) // pixels)
+        n, band = divide(rest, (rows + ROWS - 1) // ROWS)
         c, i, first = block * LANES + cuda.threadIdx.x, band * ROWS + cuda.threadIdx.y, strip * pixels
         if c >= outputs or i >= rows:
             return
         zero = x.dtype.type(0)
-        source = c if outputs == channels else divided(c, divided(outputs, channels)[0])[0]
+        source = c if outputs == channels else divide(c, divide(outputs, channels)[0])[0]
         tap, step = (kh * kw - 1, -1) if flip > 0 else (0, 1)
         sums, window = cuda.local.array(pixels, x.dtype), cuda.local.array(span, x.dtype)
         for p in range(pixels):
@@ -98,16 +99,16 @@ def weights_tile(kw: int, sh: int, sw: int, pixels: int) -> Kernel:
         height, width, channels = image
         images, rows, across, outputs = result
         tx, ty = cuda.threadIdx.x, cuda.threadIdx.y
-        part, u = divided(cuda.blockIdx.x, kh)
+        part, u = divide(cuda.blockIdx.x, kh)
         c, zero = cuda.blockIdx.y * LANES + tx, x.dtype.type(0)
         total, window, grads = cuda.local.array(totals, x.dtype), cuda.local.array(span, x.dtype), cuda.local.array(pixels, x.dtype)
         for t in range(totals):
             total[t] = zero
         if c < outputs:
-            source = c if outputs == channels else divided(c, divided(outputs, channels)[0])[0]
+            source = c if outputs == channels else divide(c, divide(outputs, channels)[0])[0]
             lines, parts = images * rows, sums.shape[0]
             for line in range(part * lines // parts + ty, (part + 1) * lines // parts, ROWS):
-                n, i = divided(line, rows)
+                n, i = divide(line, rows)
                 r = i * sh + u - low[0]
                 inside, place = 0 <= r < height, (n * height + r) * width
                 for first in range(0, across, pixels):

@@ -8,7 +8,8 @@ convolutions/gpu_grouped.py notes the launches.
 import numpy as np
 
 from ..jit import cuda, kernel, prange
-from .gpu import LANES, ROWS, divided, finish, gpu_kernel, index
+from .gpu import LANES, ROWS, finish, gpu_kernel, index
+from .ptx import divide
 
 PIXELS = 4  # neighbours of a lattice of the output, which share the weights that a thread reads
 DEPTH = 4  # input channels of a group whose sums a thread of the weight gradient makes
@@ -43,15 +44,15 @@ def grouped(x, weights, bias, scale, shift, residual, lo, hi, taps, phases, imag
     rows, across, outputs = result[1], result[2], result[3]
     phase = phases[cuda.blockIdx.y]
     down, aside = (rows + steps[0] - 1) // steps[0], (across + steps[1] - 1) // steps[1]  # places of the largest lattice
-    rest, block = divided(cuda.blockIdx.x, (outputs + LANES - 1) // LANES)
-    rest, strip = divided(rest, (aside + PIXELS - 1) // PIXELS)
-    n, band = divided(rest, (down + ROWS - 1) // ROWS)
+    rest, block = divide(cuda.blockIdx.x, (outputs + LANES - 1) // LANES)
+    rest, strip = divide(rest, (aside + PIXELS - 1) // PIXELS)
+    n, band = divide(rest, (down + ROWS - 1) // ROWS)
     c, a, b = block * LANES + cuda.threadIdx.x, band * ROWS + cuda.threadIdx.y, strip * PIXELS
     i, j = phase[0] + a * phase[6], phase[1] + b * phase[7]
     if c >= outputs or i >= rows or j >= across:
         return
-    depth = divided(channels, groups)[0]
-    source = divided(c, divided(outputs, groups)[0])[0] * depth
+    depth = divide(channels, groups)[0]
+    source = divide(c, divide(outputs, groups)[0])[0] * depth
     zero, row = x.dtype.type(0), index(outputs)
     sums, inside = cuda.local.array(PIXELS, x.dtype), cuda.local.array(PIXELS, np.int32)
     for p in range(PIXELS):
@@ -96,8 +97,8 @@ def grouped_weights(x, dy, taps, image, result, strides, groups, sums, biases):
     images, rows, across, outputs = result
     parts, depth = sums.shape[0], sums.shape[2]
     tx, ty = cuda.threadIdx.x, cuda.threadIdx.y
-    part, block = divided(cuda.blockIdx.x, (outputs + LANES - 1) // LANES)
-    t, deep = divided(cuda.blockIdx.y, (depth + DEPTH - 1) // DEPTH)
+    part, block = divide(cuda.blockIdx.x, (outputs + LANES - 1) // LANES)
+    t, deep = divide(cuda.blockIdx.y, (depth + DEPTH - 1) // DEPTH)
     c, first = block * LANES + tx, deep * DEPTH
     zero = x.dtype.type(0)
     total = cuda.local.array(DEPTH, x.dtype)
@@ -105,12 +106,12 @@ def grouped_weights(x, dy, taps, image, result, strides, groups, sums, biases):
         total[k] = zero
     whole = zero
     if c < outputs:
-        source, lines = divided(c, divided(outputs, groups)[0])[0] * depth + first, images * rows
+        source, lines = divide(c, divide(outputs, groups)[0])[0] * depth + first, images * rows
         offset, stride = taps[t, 1], strides[1]
-        start = divided(max(-offset, 0) + stride - 1, stride)[0]  # of the columns whose tap lies inside
-        end = min(divided(max(width - offset, 0) + stride - 1, stride)[0], across)
+        start = divide(max(-offset, 0) + stride - 1, stride)[0]  # of the columns whose tap lies inside
+        end = min(divide(max(width - offset, 0) + stride - 1, stride)[0], across)
         for line in range(part * lines // parts + ty, (part + 1) * lines // parts, ROWS):
-            n, i = divided(line, rows)
+            n, i = divide(line, rows)
             r, at = i * strides[0] + taps[t, 0], line * across * outputs + c
             if cuda.blockIdx.y == 0:
                 for j in range(across):

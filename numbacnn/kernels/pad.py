@@ -4,7 +4,8 @@ Rows come as one axis (width times channels), so that pictures of 1 or 3 channel
 """
 
 from ..jit import cuda, kernel, prange
-from .gpu import LINE, divided
+from .gpu import LINE
+from .ptx import divide
 
 
 @kernel
@@ -33,7 +34,7 @@ def _lines(x, top, left, y):
 
 @pad.cuda(threads=LINE, blocks=_lines)
 def _pad(x, top, left, y):
-    n, h = divided(cuda.blockIdx.x, y.shape[1])
+    n, h = divide(cuda.blockIdx.x, y.shape[1])
     i = cuda.blockIdx.y * LINE + cuda.threadIdx.x
     if i < y.shape[2]:
         inside = top <= h < top + x.shape[1] and left <= i < left + x.shape[2]
@@ -52,7 +53,7 @@ def crop(x, top, left, y):
 
 @crop.cuda(threads=LINE, blocks=_lines)
 def _crop(x, top, left, y):
-    n, h = divided(cuda.blockIdx.x, y.shape[1])
+    n, h = divide(cuda.blockIdx.x, y.shape[1])
     i = cuda.blockIdx.y * LINE + cuda.threadIdx.x
     if i < y.shape[2]:
         y[n, h, i] = x[n, h + top, i + left]

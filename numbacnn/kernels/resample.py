@@ -4,20 +4,21 @@ Pixel centres lie at halves: output pixel o of `length` looks at ((2 o + 1) size
 pixels is the same with the nearest one.
 """
 
-from ..jit import compiled, device
-from .gpu import divided, in_row
+from ..jit import device
+from .gpu import in_row
+from .ptx import divide
 
 
-@compiled
+@device
 def between(o, size, length, bilinear):
     """(first, second, share, whole): output pixel o mixes two input pixels, the second one by share / whole."""
     if bilinear == 0:
-        nearest = min(divided((2 * o + 1) * size, 2 * length)[0], size - 1)
+        nearest = min(divide((2 * o + 1) * size, 2 * length)[0], size - 1)
         return nearest, nearest, 0, 1
     place = (2 * o + 1) * size - length
     if place < 0:
         return 0, 0, 0, 1
-    low, share = divided(place, 2 * length)
+    low, share = divide(place, 2 * length)
     return low, min(low + 1, size - 1), share, 2 * length
 
 
@@ -26,7 +27,7 @@ def mix(x, bilinear, y):
     """This thread's element of y (N, H', W', C) from x (N, H, W, C)."""
     n, h, e = in_row(y)
     if e < y.shape[2] * y.shape[3]:
-        w, c = divided(e, y.shape[3])
+        w, c = divide(e, y.shape[3])
         top, bottom, share, whole = between(h, x.shape[1], y.shape[1], bilinear)
         one, down = x.dtype.type(1), x.dtype.type(share) / x.dtype.type(whole)
         left, right, share, whole = between(w, x.shape[2], y.shape[2], bilinear)
@@ -36,14 +37,14 @@ def mix(x, bilinear, y):
         y[n, h, w, c] = above * (one - down) + below * down
 
 
-@compiled
+@device
 def reached(i, size, length):
     """First and behind-the-last of the output pixels that may mix input pixel i in."""
-    first = 0 if i == 0 else max(divided((2 * i - 1) * length, 2 * size)[0] - 1, 0)
-    return first, length if i == size - 1 else min(divided((2 * i + 3) * length, 2 * size)[0] + 2, length)
+    first = 0 if i == 0 else max(divide((2 * i - 1) * length, 2 * size)[0] - 1, 0)
+    return first, length if i == size - 1 else min(divide((2 * i + 3) * length, 2 * size)[0] + 2, length)
 
 
-@compiled
+@device
 def weight(i, o, size, length, bilinear, one):
     """Of input pixel i in output pixel o, in the type of `one`."""
     first, second, share, whole = between(o, size, length, bilinear)
@@ -58,7 +59,7 @@ def collect(dy, bilinear, dx):
     n, h, e = in_row(dx)
     height, width, channels = dx.shape[1], dx.shape[2], dx.shape[3]
     if e < width * channels:
-        w, c = divided(e, channels)
+        w, c = divide(e, channels)
         one, total = dy.dtype.type(1), dy.dtype.type(0)
         top, bottom = reached(h, height, dy.shape[1])
         left, right = reached(w, width, dy.shape[2])

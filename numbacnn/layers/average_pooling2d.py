@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..jit import compiled, kernel, prange
-from ..kernels.gpu import LINE, by_rows, divided, in_row
+from ..kernels.gpu import LINE, by_rows, in_row
 from ..kernels.pooling import clear, covered, touching
+from ..kernels.ptx import divide
 from .pooling2d import Pooling2D
 
 
@@ -40,7 +41,7 @@ def _average_forward(x, kh, kw, sh, sw, top, left, y):
     n, o, e = in_row(y)
     channels = y.shape[3]
     if e < y.shape[2] * channels:
-        q, c = divided(e, channels)
+        q, c = divide(e, channels)
         h, end = covered(o, kh, sh, top, x.shape[1])
         w, stop = covered(q, kw, sw, left, x.shape[2])
         factor, total = x.dtype.type(1) / x.dtype.type((end - h) * (stop - w)), x.dtype.type(0)
@@ -80,7 +81,7 @@ def _average_backward(dy, kh, kw, sh, sw, top, left, rows, dx):
     n, h, e = in_row(dx)
     height, width, channels = dx.shape[1], dx.shape[2], dx.shape[3]
     if e < width * channels:
-        w, c = divided(e, channels)
+        w, c = divide(e, channels)
         one, total = dx.dtype.type(1), dx.dtype.type(0)
         o0, o1 = touching(h, h + 1, kh, sh, top, dy.shape[1])
         q0, q1 = touching(w, w + 1, kw, sw, left, dy.shape[2])

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from ..jit import compiled, cuda, kernel, prange
-from ..kernels.gpu import LANES, LINE, PARTS, SLOTS, by_channels, divided, in_channels
+from ..kernels.gpu import LANES, LINE, PARTS, SLOTS, by_channels, in_channels
+from ..kernels.ptx import divide
 from .global_pooling2d import CHANNELS, GlobalPooling2D
 
 
@@ -65,7 +66,7 @@ def global_average_backward(dy, dx):
 @global_average_backward.cuda(threads=LINE, blocks=lambda dy, dx: (dx.shape[0] * dx.shape[1], -(-dx.shape[2] // LINE)))
 def _global_average_backward(dy, dx):
     rows, c = dx.shape[1], cuda.blockIdx.y * LINE + cuda.threadIdx.x
-    n, r = divided(cuda.blockIdx.x, rows)
+    n, r = divide(cuda.blockIdx.x, rows)
     if c < dx.shape[2]:
         dx[n, r, c] = dy[n, c] * (dx.dtype.type(1) / dx.dtype.type(rows))
 

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from ..jit import compiled, kernel, prange
-from ..kernels.gpu import LINE, by_rows, divided, in_row
+from ..kernels.gpu import LINE, by_rows, in_row
 from ..kernels.pooling import clear, covered, give, larger, skip, touching
+from ..kernels.ptx import divide
 from .pooling2d import Pooling2D
 
 
@@ -68,7 +69,7 @@ def _max_forward(x, kh, kw, sh, sw, top, left, above, below, before, behind, y):
     n, o, e = in_row(y)
     channels = y.shape[3]
     if e < y.shape[2] * channels:
-        q, c = divided(e, channels)
+        q, c = divide(e, channels)
         h, end = covered(o, kh, sh, top, x.shape[1])
         w, stop = covered(q, kw, sw, left, x.shape[2])
         zero = x.dtype.type(0)
@@ -125,7 +126,7 @@ def _max_backward(x, y, dy, kh, kw, sh, sw, top, left, above, below, before, beh
     n, h, e = in_row(dx)
     height, width, channels = x.shape[1], x.shape[2], x.shape[3]
     if e < width * channels:
-        w, c = divided(e, channels)
+        w, c = divide(e, channels)
         a, zero = x[n, h, w, c], x.dtype.type(0)
         total = zero
         o0, o1 = touching(h, h + 1, kh, sh, top, y.shape[1])

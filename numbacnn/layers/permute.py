@@ -7,7 +7,8 @@ from typing import Any
 from ..errors import ConfigError, ShapeError
 from ..graph import Shape
 from ..jit import kernel, prange
-from ..kernels.gpu import LINE, by_rows, divided, in_row
+from ..kernels.gpu import LINE, by_rows, in_row
+from ..kernels.ptx import divide
 from ..layer import Layer, option
 
 
@@ -27,7 +28,7 @@ def permute(x, stride_a, stride_b, stride_c, y):
 def _permute(x, stride_a, stride_b, stride_c, y):
     n, i, e = in_row(y)
     if e < y.shape[2] * y.shape[3]:
-        j, k = divided(e, y.shape[3])
+        j, k = divide(e, y.shape[3])
         y[n, i, j, k] = x[n, i * stride_a + j * stride_b + k * stride_c]
 
 
