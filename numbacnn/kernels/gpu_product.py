@@ -11,7 +11,7 @@ taps; all are made by one launch:
     phases [P, 10], int32: first row and column in the target, rows and columns of the lattice there, first place of the table, K,
                            steps of a place of the lattice in the source, and in the target (rows, columns)
 
-Where few blocks would be busy the sum is cut into parts, in the third axis of the launch's grid, and `finish_parts` adds them up.
+Where few blocks would be busy the sum is cut into parts, which `finish_parts` adds up. A launch's grid has tiles, parts and phases.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ from .gpu_tile import DEPTH, PAD, Tile, bound, corner, loader, multiplier, row_r
 from .ptx import divide, load4, store1
 
 i4, u4 = np.int32, np.uint32
-OUTSIDE = -(1 << 20)  # a row that lies in no image, whatever a tap adds to it
+OUTSIDE = -(1 << 30)  # a row that lies in no image, whatever a tap adds to it
 PHASE = 10  # numbers of a phase
 
 

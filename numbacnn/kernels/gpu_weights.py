@@ -12,7 +12,7 @@ from .gpu_tile import DEPTH, PAD, Tile, corner, loader, multiplier, row_writer, 
 from .ptx import divide, load4
 
 i4, u4 = np.int32, np.uint32
-OUTSIDE = -(1 << 20)
+OUTSIDE = -(1 << 30)  # a row that lies in no image, whatever is added to it
 
 
 @factory
