@@ -62,7 +62,8 @@ def test_the_installed_entry_points_are_those_of_pyproject():
 
 def test_everything_is_packed():
     tool = PROJECT["tool"]["setuptools"]
-    folders = {tool["package-dir"].get(package, package.replace(".", "/")) for package in tool["packages"]}
+    roots = tool["package-dir"]
+    folders = {"/".join((roots.get(root, root), *rest)) for root, *rest in (package.split(".") for package in tool["packages"])}
     assert {p.parent.relative_to(ROOT).as_posix() for p in SOURCES} == folders
     assert all((ROOT / folder / "__init__.py").is_file() for folder in folders)
     assert (ROOT / "numbacnn" / "py.typed").is_file()

@@ -81,4 +81,4 @@ def test_options_of_compile_travel(tmp_path):
     made.train_on_batch(*batch())
     made.save(tmp_path / "model.h5")
     again = nn.load(tmp_path / "model.h5")
-    assert (again.network.winograd, again.network.checkpointing) == (False, True)
+    assert (again.network.how.winograd, again.network.how.checkpointing) == (False, True)

@@ -39,7 +39,9 @@ def compiled(cls: type[Layer]) -> str:
 
 def _compile(cls: type[Layer]) -> str:
     most = 0
-    kernels = {(launch.kernel, tuple(map(gpu_type, _seen(launch)))) for plan in float32_plans(cls, CUDA(Simulated())) for launch in (*plan.prologue, *plan.launches)}
+    kernels = {
+        (launch.kernel, tuple(map(gpu_type, _seen(launch)))) for plan in float32_plans(cls, CUDA(Simulated())) for launch in (*plan.prologue, *plan.launches)
+    }
     for kernel, types in kernels:
         twin = kernel.on_gpu
         for arch in ARCHITECTURES:
