@@ -208,7 +208,8 @@ def product(tile: Tile, gathers: bool, turned: bool, scattered: bool, wide: int,
     said = (("_gather", gathers), ("_turned", turned), ("_scattered", scattered), ("_part", partial))
     name = f"product_{tile}{''.join(word for word, true in said if true)}_{wide}_{wide_out}"
     made = Kernel(named(run, name))
-    made.cuda(run, threads=threads, blocks=lambda *args: args[-2], resident=tile.resident if wide == 4 else tile.resident // 2)
+    lean = wide == wide_out == 4 and not (scattered and partial)  # others spilled somewhere with as few registers
+    made.cuda(run, threads=threads, blocks=lambda *args: args[-2], resident=tile.resident if lean else tile.resident // 2)
     return made
 
 

@@ -32,8 +32,8 @@ class Tile(NamedTuple):
 
     @property
     def resident(self) -> int:
-        """Blocks that a processor should hold at once: with 128 registers a thread."""
-        return 512 // self.threads
+        """Blocks that a processor should hold at once: with 128 registers a thread, or 160 where it has 64 results and loads from several rows."""
+        return (384 if self.tm * self.tn == 64 and 2 * self.m > self.threads else 512) // self.threads
 
     def tiles(self, rows: int, columns: int) -> int:
         """How many cover a matrix."""
