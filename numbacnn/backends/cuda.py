@@ -15,6 +15,7 @@ from ..twin import gpu_type
 from .derived import Derived, DerivedWay, way_key
 from .device_array import DeviceArray, Memory, Pinned, parameters
 
+ALIGNMENT = 16  # bytes, at least, of every array
 PLAIN = 2  # replays that are launched one by one, before they are worth a graph
 
 
@@ -78,6 +79,8 @@ class CUDA:
         owner = array if array.base is None or not isinstance(array.base, np.ndarray) else array.base
         while isinstance(owner.base, np.ndarray):
             owner = owner.base
+        if (array.ctypes.data - owner.ctypes.data) % ALIGNMENT:
+            owner = array  # kernels load four numbers at a time: it gets a home of its own
         start = owner.ctypes.data
         with self.lock:
             if start not in self.homes:

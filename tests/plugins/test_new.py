@@ -7,7 +7,6 @@ import tomllib
 
 import pytest
 from numbacnn_cli.main import main
-
 from numbacnn_cli.plugins.kinds import FOLDER, kinds
 from numbacnn_cli.plugins.names import parse
 
