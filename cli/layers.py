@@ -66,13 +66,12 @@ def rows() -> list[Row]:
             continue
         point = registry.layers.point(name)
         state = "ok" if cls.__name__ == name else f"as {cls.__name__}"
-        found.append(Row(name, registry.distribution(point), registry.version(point), True, has_twins(cls), state))
+        found.append(Row(name, registry.distribution(point), registry.version(point), True, runs_on_gpu(cls), state))
     return found
 
 
-def has_twins(cls: type) -> bool:
-    """Whether the kernels in the layer's file all have a CUDA twin (and there are any)."""
+def runs_on_gpu(cls: type) -> bool:
+    """Whether all kernels in the class' file run on a GPU: by a CUDA twin, or by their own source."""
     from numbacnn.jit import Kernel
 
-    kernels = [value for value in vars(sys.modules[cls.__module__]).values() if isinstance(value, Kernel)]
-    return bool(kernels) and all(k.twin for k in kernels)
+    return not any(isinstance(value, Kernel) and value.no_gpu for value in vars(sys.modules[cls.__module__]).values())

@@ -54,14 +54,14 @@ def list_plugins(as_json: bool, everything: bool) -> None:
 
 def rows(everything: bool = False) -> Iterator[Row]:
     """A row for each entry point of a plugin, or of everybody; then one for each distribution whose entry points cannot be read."""
-    from ..layers import has_twins
+    from ..layers import runs_on_gpu
 
     for group in registry.ALL:
         for point in group.every:
             if everything or not points.is_built_in(point):
                 state = _state(group, point)
                 runs = group.kind in RUN_KERNELS
-                cuda = state == "ok" and has_twins(group.load(point)) if runs else None
+                cuda = state == "ok" and runs_on_gpu(group.load(point)) if runs else None
                 yield Row(group.kind, point.name, points.distribution(point), points.version(point), state == "ok" if runs else None, cuda, state)
     for name, version, reason in points.damaged():
         yield Row("?", "?", name, version, None, None, reason)
