@@ -40,7 +40,7 @@ demo: $(READY)
 	$(BIN)/python tools/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest -n auto -m 'not slow'
+	$(BIN)/python -m pytest -n auto -m 'not slow and not sim'
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -75,7 +75,7 @@ parity: $(READY) $(if $(NUMBACNN_KERAS),,$(KERAS)/.ready)
 	$(BIN)/python tools/parity.py
 
 sim: $(READY)
-	NUMBACNN_SERIAL=1 $(BIN)/python -m pytest -n auto tests/backends tests/kernels/test_ptx.py tests/convolutions/test_gpu_tensor*.py
+	NUMBACNN_SERIAL=1 $(BIN)/python -m pytest -n auto -m 'sim and not slow'
 
 # The compiler for GPUs is 0.8 GB: in an environment of its own; NUMBACNN_CUDA names another Python that has it.
 $(CUDA)/.ready: pyproject.toml

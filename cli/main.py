@@ -19,6 +19,7 @@ SHORT_HELP = {
     "warmup": "Compile a model's kernels ahead, so that training starts at once.",
     "layers": "List the layers that are installed.",
     "bench": "Measure how fast a model trains and predicts here.",
+    "devices": "List the devices that training can use.",
     "describe": "Show what a model or weight file holds.",
     "plugins": "Write plugins of your own, list those that are installed, examine them.",
     "convert": "Turn model and weight files into other formats.",

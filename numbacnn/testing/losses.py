@@ -63,10 +63,12 @@ def draw_case(loss: Any, shape: tuple[int, ...], batch: int, seed: int) -> tuple
     return z, t, rng.uniform(0.1, 2, batch)
 
 
-def value_and_gradient(loss: Any, z: np.ndarray, t: np.ndarray, share: np.ndarray, dtype: Any = np.float64) -> tuple[np.ndarray, np.ndarray]:
+def value_and_gradient(
+    loss: Any, z: np.ndarray, t: np.ndarray, share: np.ndarray, dtype: Any = np.float64, backend: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
     """(the loss of each sample, gradient of their sum weighted with the shares by the prediction z)."""
     source = Node("x", registry.layers["Input"](z.shape[1:]))
-    plan = Plan(Graph((source,), ("x",), ("x",)), len(z), {}, open_backend("cpu"), training=True, losses=[loss], dtype=dtype)
+    plan = Plan(Graph((source,), ("x",), ("x",)), len(z), {}, backend or open_backend("cpu"), training=True, losses=[loss], dtype=dtype)
     result = plan.run([z], [t], [share])
     return result.losses[0], plan.input_gradient("x")
 

@@ -5,6 +5,8 @@ import pytest
 from numbacnn import registry
 from numbacnn.testing.twins import check_twin
 
+pytestmark = pytest.mark.sim
+
 CASES = [
     pytest.param(layer, shapes, id=f"{name}-{i}")
     for name in registry.layers

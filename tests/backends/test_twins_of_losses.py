@@ -5,6 +5,8 @@ import pytest
 from numbacnn import registry
 from numbacnn.testing.twins import check_loss_twin
 
+pytestmark = pytest.mark.sim
+
 CLASSES = sorted({registry.losses[name] for name in registry.losses}, key=lambda c: c.__name__)
 EXAMPLES = [pytest.param(loss, shape, id=f"{cls.__name__}-{i}") for cls in CLASSES for i, (loss, shape) in enumerate(cls.examples())]
 # a row's threads: a part of a warp, one warp, a block; and rows that fill no block

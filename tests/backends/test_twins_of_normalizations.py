@@ -6,6 +6,8 @@ import pytest
 import numbacnn as nn
 from numbacnn.testing.twins import check_model_twin
 
+pytestmark = pytest.mark.sim
+
 
 def batch(x, a):
     return nn.ReLU()(nn.Add()([nn.BatchNormalization()(x), a]))

@@ -5,6 +5,8 @@ import pytest
 from numbacnn import registry
 from numbacnn.testing.twins import check_optimizer_twin
 
+pytestmark = pytest.mark.sim
+
 CASES = [pytest.param(optimizer, id=f"{name}-{i}") for name in registry.optimizers for i, optimizer in enumerate(registry.optimizers[name].examples())]
 
 

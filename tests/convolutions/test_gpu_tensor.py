@@ -19,6 +19,8 @@ from numbacnn.plan.bind import bind, give_memory
 from numbacnn.plan.buffer import Buffer
 from numbacnn.plan.step import Recorder, Step
 
+pytestmark = pytest.mark.sim
+
 F4 = np.float32
 PROBLEMS = {
     "one of everything": Convolution(1, (1, 1, 1), (1, 1, 1), (1, 1)),

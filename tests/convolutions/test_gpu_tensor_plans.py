@@ -7,6 +7,8 @@ from numbacnn.layers.conv2d_transpose import Conv2DTranspose
 from numbacnn.layers.dense import Dense
 from numbacnn.testing.twins import check_twin
 
+pytestmark = pytest.mark.sim
+
 LAYERS = [
     (Conv2D(5, 3, padding="same", activation="relu"), (5, 7, 3)),
     (Conv2D(17, (3, 2), 2, "same", use_bias=False), (6, 5, 1)),

@@ -14,6 +14,8 @@ from numbacnn.graph import Node
 from numbacnn.plan.buffer import Buffer
 from numbacnn.plan.step import Recorder, Step
 
+pytestmark = pytest.mark.sim
+
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 CHANNELS = (1, 3, 4)
 

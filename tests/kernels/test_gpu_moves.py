@@ -10,6 +10,8 @@ from numbacnn.layers.max_pooling2d import max_backward, max_forward
 from numbacnn.layers.resizing import place
 from numbacnn.testing.twins import check_twin
 
+pytestmark = pytest.mark.sim
+
 LAYERS = [
     (nn.MaxPooling2D(3, strides=2, padding="same"), (3, 5, 17)),
     (nn.AveragePooling2D((2, 3), strides=(3, 1)), (4, 3, 1)),

@@ -7,6 +7,8 @@ from numbacnn.kernels.normalize_backward import coefficients, gradient_sums
 from numbacnn.kernels.reduce import _partial_sums, blocks, fold
 from numbacnn.kernels.statistics import partial_moments, statistics
 
+pytestmark = pytest.mark.sim
+
 SHAPES = [(1, 1, 1), (1, 7, 3), (2, 5, 17), (1, 90, 35), (3, 40, 12), (1, 3, 300)]  # samples, pixels, channels
 
 
