@@ -48,13 +48,22 @@ class BlurPool2D(Layer):
         return np.array([math.comb(self.filter_size - 1, k) for k in range(self.filter_size)]) / 2 ** (self.filter_size - 1)
 
     def multiply_adds(self, x: tuple) -> int:
-        return math.prod(self.output_shape(x)) * self.filter_size**2
+        height, width, channels = self.output_shape(x)
+        return height * (x[1] + width) * channels * self.filter_size
 
     def forward(self, step: Any) -> None:
-        step.run(blur, step.x, step.constant(self.taps()), *self.strides, (self.filter_size - 1) // 2, out=step.y)
+        n, height, width, channels = step.x.shape
+        rows, columns, _ = step.shape
+        taps, low, blurred = step.constant(self.taps()), (self.filter_size - 1) // 2, step.new(n, rows, width, channels)
+        step.run(blur, step.x.reshape(n, height, width * channels), taps, self.strides[0], low, out=blurred.reshape(n, rows, width * channels))
+        step.run(blur, blurred.reshape(n * rows, width, channels), taps, self.strides[1], low, out=step.y.reshape(n * rows, columns, channels))
 
     def backward(self, step: Any) -> None:
-        step.run(blur_backward, step.dy, step.constant(self.taps()), *self.strides, (self.filter_size - 1) // 2, out=step.dx)
+        n, height, width, channels = step.x.shape
+        rows, columns, _ = step.shape
+        taps, low, slopes = step.constant(self.taps()), (self.filter_size - 1) // 2, step.new(n, rows, width, channels)
+        step.run(blur_backward, step.dy.reshape(n * rows, columns, channels), taps, self.strides[1], low, out=slopes.reshape(n * rows, width, channels))
+        step.run(blur_backward, slopes.reshape(n, rows, width * channels), taps, self.strides[0], low, out=step.dx.reshape(n, height, width * channels))
 
     @classmethod
     def examples(cls) -> Iterator[tuple]:

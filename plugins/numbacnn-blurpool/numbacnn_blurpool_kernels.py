@@ -1,12 +1,13 @@
-"""The kernels of BlurPool2D, and their CUDA twins.
+"""The kernels of BlurPool2D, and their CUDA twins: a blur along one axis, and its gradient.
 
-On a CPU a row of the result is one job: its thread alone writes it, in the same order for any number of threads. On a GPU a thread
-has one number of the result. Both find the pixels by the same helpers.
+The blur of an image is one down its rows and then one along them. Both are the same on arrays [outer, axis, inner]: rows are
+[N, H, W * C], columns [N * H, W, C]. On a CPU a line of `inner` numbers of the result is one job: its thread alone writes it, in the same
+order for any number of threads. On a GPU a thread has one number of the result. Both find the places by the same helpers.
 """
 
-from numbacnn.jit import compiled, cuda, kernel, prange
+from numbacnn.jit import compiled, cuda, device, kernel, prange
 
-LINE = 128  # threads of a block: neighbouring numbers of a row
+LINE = 128  # threads of a block: neighbouring numbers
 
 
 @compiled
@@ -48,82 +49,77 @@ def add(x, factor, total):
         total[c] += x[c] * factor
 
 
-@kernel
-def blur(x, taps, sh, sw, low, y):
-    """y[n, o, q] = the sum of taps[i] * taps[j] * x[n, o * sh - low + i, q * sw - low + j], mirrored at the borders."""
-    rows = y.shape[1]
-    for p in prange(y.shape[0] * rows):
-        n, o = p // rows, p % rows
-        for q in range(y.shape[2]):
-            total = y[n, o, q]
-            for c in range(total.size):
-                total[c] = 0
-            for i in range(taps.size):
-                h = mirrored(o * sh - low + i, x.shape[1])
-                for j in range(taps.size):
-                    add(x[n, h, mirrored(q * sw - low + j, x.shape[2])], taps[i] * taps[j], total)
+@compiled
+def clear(x):
+    for c in range(x.size):
+        x[c] = 0
 
 
 @kernel
-def blur_backward(dy, taps, sh, sw, low, dx):
-    """dx[n, h] = the sum over all windows o that see row h, plainly or in the mirror."""
-    height, width, k = dx.shape[1], dx.shape[2], taps.size
-    rows, columns = dy.shape[1], dy.shape[2]
-    for p in prange(dx.shape[0] * height):
-        n, h = p // height, p % height
-        for w in range(width):
-            out = dx[n, h, w]
-            for c in range(out.size):
-                out[c] = 0
-        first, last = whole_windows(height, k, sh, low, rows)
-        begin, end = seeing(h, k, sh, low, first, last)
-        for t in range(first + end - begin + rows - last):
+def blur(x, taps, stride, low, y):
+    """y[a, o] = the sum of taps[i] * x[a, o * stride - low + i], mirrored at the ends."""
+    places = y.shape[1]
+    for p in prange(y.shape[0] * places):
+        a, o = p // places, p % places
+        clear(y[a, o])
+        for i in range(taps.size):
+            add(x[a, mirrored(o * stride - low + i, x.shape[1])], taps[i], y[a, o])
+
+
+@kernel
+def blur_backward(dy, taps, stride, low, dx):
+    """dx[a, h] = the sum over all windows o that see place h, plainly or in the mirror."""
+    size, windows, k = dx.shape[1], dy.shape[1], taps.size
+    first, last = whole_windows(size, k, stride, low, windows)
+    for p in prange(dx.shape[0] * size):
+        a, h = p // size, p % size
+        clear(dx[a, h])
+        begin, end = seeing(h, k, stride, low, first, last)
+        for t in range(first + end - begin + windows - last):
             o = candidate(t, first, begin, end, last)
             for i in range(k):
-                if mirrored(o * sh - low + i, height) == h:
-                    for q in range(columns):
-                        for j in range(k):
-                            add(dy[n, o, q], taps[i] * taps[j], dx[n, h, mirrored(q * sw - low + j, width)])
+                if mirrored(o * stride - low + i, size) == h:
+                    add(dy[a, o], taps[i], dx[a, h])
 
 
-def rows_of(*args):
-    """Blocks of LINE threads for the rows of the last argument's images (N, H, W, C)."""
-    n, h, w, c = args[-1].shape
-    return n * h, -(-w * c // LINE)
+# ---- on a GPU
 
 
-@blur.cuda(threads=LINE, blocks=rows_of)
-def blur_on_gpu(x, taps, sh, sw, low, y):
-    n, o = cuda.blockIdx.x // y.shape[1], cuda.blockIdx.x % y.shape[1]
-    e = cuda.blockIdx.y * LINE + cuda.threadIdx.x
-    if e < y.shape[2] * y.shape[3]:
-        q, c, total = e // y.shape[3], e % y.shape[3], y.dtype.type(0)
+def blocks_of(*args):
+    """Blocks of LINE threads for the numbers of the last argument [outer, axis, inner]; no block spans two of `outer`."""
+    outer, axis, inner = args[-1].shape
+    return outer * -(-axis * inner // LINE)
+
+
+@device
+def own_number(y):
+    """(outer, axis, inner) of this thread in y; the axis' place may lie behind its end."""
+    blocks = (y.shape[1] * y.shape[2] + LINE - 1) // LINE
+    number = cuda.blockIdx.x % blocks * LINE + cuda.threadIdx.x
+    return cuda.blockIdx.x // blocks, number // y.shape[2], number % y.shape[2]
+
+
+@blur.cuda(threads=LINE, blocks=blocks_of)
+def blur_on_gpu(x, taps, stride, low, y):
+    a, o, b = own_number(y)
+    if o < y.shape[1]:
+        total = y.dtype.type(0)
         for i in range(taps.size):
-            h = mirrored(o * sh - low + i, x.shape[1])
-            for j in range(taps.size):
-                total += x[n, h, mirrored(q * sw - low + j, x.shape[2]), c] * (taps[i] * taps[j])
-        y[n, o, q, c] = total
+            total += x[a, mirrored(o * stride - low + i, x.shape[1]), b] * taps[i]
+        y[a, o, b] = total
 
 
-@blur_backward.cuda(threads=LINE, blocks=rows_of)
-def blur_backward_on_gpu(dy, taps, sh, sw, low, dx):
-    height, width, k = dx.shape[1], dx.shape[2], taps.size
-    rows, columns = dy.shape[1], dy.shape[2]
-    n, h = cuda.blockIdx.x // height, cuda.blockIdx.x % height
-    e = cuda.blockIdx.y * LINE + cuda.threadIdx.x
-    if e < width * dx.shape[3]:
-        w, c, total = e // dx.shape[3], e % dx.shape[3], dx.dtype.type(0)
-        top, bottom = whole_windows(height, k, sh, low, rows)
-        first_row, last_row = seeing(h, k, sh, low, top, bottom)
-        left, right = whole_windows(width, k, sw, low, columns)
-        first_column, last_column = seeing(w, k, sw, low, left, right)
-        for t in range(top + last_row - first_row + rows - bottom):
-            o = candidate(t, top, first_row, last_row, bottom)
+@blur_backward.cuda(threads=LINE, blocks=blocks_of)
+def blur_backward_on_gpu(dy, taps, stride, low, dx):
+    size, windows, k = dx.shape[1], dy.shape[1], taps.size
+    a, h, b = own_number(dx)
+    if h < size:
+        total = dx.dtype.type(0)
+        first, last = whole_windows(size, k, stride, low, windows)
+        begin, end = seeing(h, k, stride, low, first, last)
+        for t in range(first + end - begin + windows - last):
+            o = candidate(t, first, begin, end, last)
             for i in range(k):
-                if mirrored(o * sh - low + i, height) == h:
-                    for u in range(left + last_column - first_column + columns - right):
-                        q = candidate(u, left, first_column, last_column, right)
-                        for j in range(k):
-                            if mirrored(q * sw - low + j, width) == w:
-                                total += dy[n, o, q, c] * (taps[i] * taps[j])
-        dx[n, h, w, c] = total
+                if mirrored(o * stride - low + i, size) == h:
+                    total += dy[a, o, b] * taps[i]
+        dx[a, h, b] = total
