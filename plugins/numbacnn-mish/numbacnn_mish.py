@@ -1,9 +1,8 @@
 """ChannelMish: Mish whose sharpness is learned, one number for each channel.
 
 An elementwise layer is scalar functions: f, its derivative df by x, and one df_<weight> for each weight with one number a channel. numbacnn makes
-CPU and GPU kernels of them, and runs the layer in the same pass as a convolution before it. Reference for the function: Misra, Mish: a self
-regularized non-monotonic activation function, 2019; for a learned sharpness: Ramachandran, Zoph, Le, Searching for activation functions, 2017
-(their Swish has one).
+CPU and GPU kernels of them. Reference for the function: Misra, Mish: a self regularized non-monotonic activation function, 2019; for a learned
+sharpness: Ramachandran, Zoph, Le, Searching for activation functions, 2017 (their Swish has one).
 """
 
 import math
