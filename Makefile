@@ -12,10 +12,11 @@ CONTESTS := convolution networks scaling memory
 BENCHMARKS ?= $(CONTESTS) $(filter-out $(CONTESTS) winograd_curves gpu,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check size peers bench parity sim ptx nightly clean
+.PHONY: help install demo plugins test check size peers bench parity sim ptx nightly clean
 
 help:
 	@echo 'make demo     train on real images of digits and predict some (under 3 minutes)'
+	@echo 'make plugins  install the plugins of plugins/ into $(VENV), for numbacnn there to find them'
 	@echo 'make test     the whole suite'
 	@echo 'make check    ruff and the import order'
 	@echo 'make size     installed size with run-time dependencies only (limit $(SIZE_LIMIT_MB) MB)'
@@ -35,6 +36,11 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,check,demo]'
 	@touch $@
+
+PLUGINS := $(sort $(wildcard plugins/*/pyproject.toml))
+
+plugins: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(foreach project,$(PLUGINS),-e './$(patsubst %/,%,$(dir $(project)))[test]')
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py

