@@ -56,13 +56,16 @@ class CUDA:
     def allocate(self, nbytes: int) -> Memory:
         """Zeroed memory. With NUMBACNN_POISON=1 it is NaN, so that a buffer that nobody wrote is seen at once."""
         self.driver.enter()
-        memory = Memory(self.driver, nbytes)
-        self.driver.fill(memory.address, 255 if os.environ.get("NUMBACNN_POISON", "0") not in ("", "0") else 0, nbytes)
+        with self.driver.lock:
+            memory = Memory(self.driver, nbytes)
+            self.driver.fill(memory.address, 255 if os.environ.get("NUMBACNN_POISON", "0") not in ("", "0") else 0, nbytes)
         return memory
 
     def clear(self, array: DeviceArray) -> None:
         """Zeros."""
-        self.driver.fill(array.address, 0, array.nbytes)
+        self.driver.enter()
+        with self.driver.lock:
+            self.driver.fill(array.address, 0, array.nbytes)
 
     def view(self, memory: Memory, offset: int, shape: tuple, dtype: np.dtype) -> DeviceArray:
         """An array in memory from `allocate`."""
@@ -76,11 +79,13 @@ class CUDA:
 
     def adopt(self, array: np.ndarray) -> DeviceArray:
         """A weight's place on the GPU: one for each host array, whichever plans use it or a part of it."""
+        if not array.flags.c_contiguous:
+            raise ValueError(f"an array of shape {array.shape} and strides {array.strides} is not contiguous")
         owner = array if array.base is None or not isinstance(array.base, np.ndarray) else array.base
         while isinstance(owner.base, np.ndarray):
             owner = owner.base
-        if (array.ctypes.data - owner.ctypes.data) % ALIGNMENT:
-            owner = array  # kernels load four numbers at a time: it gets a home of its own
+        if not owner.flags.c_contiguous or (array.ctypes.data - owner.ctypes.data) % ALIGNMENT:
+            owner = array  # kernels load four numbers at a time, from rows one behind the other: it gets a home of its own
         start = owner.ctypes.data
         with self.lock:
             if start not in self.homes:
@@ -97,12 +102,8 @@ class CUDA:
     def pull(self) -> None:
         """Bring home what the GPU has changed."""
         with self.lock:
-            self.driver.enter()
-            for start in self.changed:
-                owner, memory = self.homes[start]
-                self.driver.fetch(start, memory.address, owner.nbytes)
             if self.changed:
-                self.driver.wait()
+                self._fetch([(self.homes[start][0], self.homes[start][1].address) for start in self.changed])
             self.changed.clear()
 
     def push(self) -> None:
@@ -120,7 +121,17 @@ class CUDA:
     def _send(self, address: int, array: np.ndarray) -> None:
         if array.nbytes:
             array = np.ascontiguousarray(array)
-            self.driver.send(address, array.ctypes.data, array.nbytes)
+            with self.driver.lock:
+                self.driver.send(address, array.ctypes.data, array.nbytes)
+                self.driver.wait()  # before anybody changes the array, or it is gone
+
+    def _fetch(self, pairs: Sequence[tuple[np.ndarray, int]]) -> None:
+        """Host arrays from addresses, waiting once."""
+        self.driver.enter()
+        with self.driver.lock:
+            for array, address in pairs:
+                if array.nbytes:
+                    self.driver.fetch(array.ctypes.data, address, array.nbytes)
             self.driver.wait()
 
     def upload(self, array: DeviceArray, values: Any) -> None:
@@ -128,9 +139,9 @@ class CUDA:
         self.driver.enter()
         if array.nbytes:
             key = way_key(array, values)
-            if key not in array.memory.ways:
-                array.memory.ways[key] = DerivedWay(self, array, values) if isinstance(values, Derived) else _Way(self.driver, array.nbytes)
             with self.driver.lock:
+                if key not in array.memory.ways:
+                    array.memory.ways[key] = DerivedWay(self, array, values) if isinstance(values, Derived) else _Way(self.driver, array.nbytes)
                 array.memory.ways[key](array, values)
 
     def download(self, array: DeviceArray) -> np.ndarray:
@@ -139,13 +150,8 @@ class CUDA:
 
     def download_all(self, arrays: Sequence[DeviceArray]) -> list[np.ndarray]:
         """Copies of several arrays, waiting once."""
-        self.driver.enter()
         copies = [np.empty(a.shape, a.dtype) for a in arrays]
-        with self.driver.lock:
-            for copy, a in zip(copies, arrays, strict=True):
-                if a.nbytes:
-                    self.driver.fetch(copy.ctypes.data, a.address, a.nbytes)
-            self.driver.wait()
+        self._fetch([(copy, a.address) for copy, a in zip(copies, arrays, strict=True)])
         return copies
 
     # ---- kernels
@@ -164,6 +170,7 @@ class CUDA:
             self.driver.prepare(kernel, types)
 
     def bind(self, kernel: Kernel, args: Sequence[Any]) -> "_Launch":
+        self.driver.enter()
         return _Launch(self.driver, kernel, self._seen(kernel, args))
 
     @staticmethod
@@ -173,9 +180,10 @@ class CUDA:
     def run(self, calls: Sequence[Callable[[], None]]) -> None:
         """Run bound launches, one by one, and wait for them."""
         self.driver.enter()
-        for call in calls:
-            call()
-        self.driver.wait()
+        with self.driver.lock:
+            for call in calls:
+                call()
+            self.driver.wait()
 
     def replay(self, calls: Sequence[Callable[[], None]]) -> Callable[[], None]:
         """A call that runs bound launches in order."""
@@ -196,11 +204,12 @@ class _Launch:
         self.pointers = self.memory.ctypes.data + 8 * np.arange(len(values), dtype=np.uint64)
         for slot, value in zip(self.memory.view(np.uint8).reshape(-1, 8), values, strict=True):
             slot[: value.nbytes] = np.frombuffer(value.tobytes(), np.uint8)
+        self.place = self.pointers.ctypes.data
         self.empty = not all(self.blocks)
 
     def __call__(self) -> None:
         if not self.empty:
-            self.driver.launch(self.function, self.blocks, self.threads, self.shared, self.pointers.ctypes.data)
+            self.driver.launch(self.function, self.blocks, self.threads, self.shared, self.place)
 
 
 class _Replay:

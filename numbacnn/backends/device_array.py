@@ -100,6 +100,8 @@ def parameters(args: tuple) -> list[np.generic]:
             found += parameters(value)
         elif isinstance(value, (bool, np.bool_)):
             found.append(np.uint8(value))
+        elif isinstance(value, np.generic):
+            found.append(value)
         else:
-            found.append(np.dtype(type(value)).type(value) if isinstance(value, np.generic) else (np.float64 if isinstance(value, float) else np.int64)(value))
+            found.append((np.float64 if isinstance(value, float) else np.int64 if value < 1 << 63 else np.uint64)(value))
     return found

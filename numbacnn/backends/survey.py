@@ -38,10 +38,10 @@ def _gpus() -> list[Device]:
     found, number, count = [], 0, 1
     while number < count:
         try:
-            driver = Driver(number)
+            driver = Driver(number, use=False)
         except DeviceError as error:
             return [*found, Device("cuda", f"GPU {number}" if found else "no GPU", str(error))]
-        count = driver("cuDeviceGetCount")
+        count = driver.count
         memory = f"{driver.total / 2**30:.0f} GiB, compute capability {driver.capability[:-1]}.{driver.capability[-1]}"
         versions = f"{driver.processors} multiprocessors, driver for CUDA {driver.version // 1000}.{driver.version % 1000 // 10}"
         reason = None if number == 0 else "numbacnn uses the first GPU: CUDA_VISIBLE_DEVICES says which one that is"

@@ -62,8 +62,10 @@ def _count_operations(plan: Plan, made: list[Part]) -> None:
             part.operations = once * (2 if part.phase == "backward" else 1)  # gradients by the input and by the weights
 
 
-def machine_peak(backend: Any, repeats: int = 5) -> float:
-    """Floating-point operations a second of the tile loop, all threads together."""
+def machine_peak(backend: Any, repeats: int = 5) -> float | None:
+    """Floating-point operations a second of the CPU's tile loop, all threads together; None on devices that it says nothing about."""
+    if backend.separate:
+        return None
     arrays = peak.operands()
     call = backend.bind(peak.multiply_adds, arrays)
     best = float("inf")
@@ -74,7 +76,7 @@ def machine_peak(backend: Any, repeats: int = 5) -> float:
     return peak.operations(arrays[-1]) / best
 
 
-def profile_table(made: list[Part], top: float, title: str) -> Table:
+def profile_table(made: list[Part], top: float | None, title: str) -> Table:
     """A row a part: time, operations, rate, share of the peak, bytes."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for column in ("layer", "what", "kernels"):
@@ -87,10 +89,10 @@ def profile_table(made: list[Part], top: float, title: str) -> Table:
     return table
 
 
-def figures(part: Part, top: float) -> tuple[str, ...]:
+def figures(part: Part, top: float | None) -> tuple[str, ...]:
     """ms, GFLOP, GFLOP/s, share of the peak, MB, GB/s."""
     rate = part.operations / part.seconds
-    work = (f"{part.operations / 1e9:.3f}", f"{rate / 1e9:.1f}", f"{rate / top:.0%}") if part.operations else ("", "", "")
+    work = (f"{part.operations / 1e9:.3f}", f"{rate / 1e9:.1f}", f"{rate / top:.0%}" if top else "") if part.operations else ("", "", "")
     return f"{1e3 * part.seconds:.3f}", *work, f"{part.nbytes / 1e6:.2f}", f"{part.nbytes / part.seconds / 1e9:.1f}"
 
 

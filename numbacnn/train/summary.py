@@ -113,4 +113,4 @@ def plan_table(console: Console, graph: Graph, network: Network) -> None:
     if folded:
         console.print("folded: " + "; ".join(folded))
     counts = f"{len(plan.launches)} launches, {len(plan.prologue)} more when weights change"
-    console.print(f"{counts}; arena of {plan.arena_bytes / 2**20:.2f} MiB; peak {top / 1e9:.0f} GFLOP/s")
+    console.print(f"{counts}; arena of {plan.arena_bytes / 2**20:.2f} MiB" + (f"; peak {top / 1e9:.0f} GFLOP/s" if top else ""))

@@ -128,6 +128,16 @@ def test_the_optimizer_goes_on_where_it_was(data):
         assert np.array_equal(a, b)
 
 
+def test_the_launches_can_be_shown(capsys):
+    made = nn.Sequential([nn.Input((3,)), nn.Dense(2)])
+    made.network.use("cuda")
+    made.summary(plan=True)
+    shown = capsys.readouterr().out
+    assert "Plan for one image on cuda" in shown
+    assert "GFLOP/s" in shown
+    assert "; peak " not in shown  # what the CPU can do is no measure
+
+
 def test_without_a_driver_the_reason_is_said(monkeypatch):
     monkeypatch.delenv("NUMBACNN_SIMULATE")
     if driver.absent() is None:
