@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from llvmlite.binding.object_file import ObjectFileRef
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 from copies import copier
@@ -16,8 +17,10 @@ from copies.network import inverted_residual, kit, model, network, trained
 import numbacnn as nn
 from numbacnn import registry
 from numbacnn.backends import open_backend
+from numbacnn.cache import Entry
 from numbacnn.convolutions import inverted_residual as rule
 from numbacnn.plan import Plan
+from numbacnn.plan.buffer import Buffer
 
 BATCH, SHAPE, CHANNELS, CLASSES = 3, (8, 6, 16), 16, 3
 FROZEN = ("stem", "block1_expand", "block1_expand_bn", "block1_filter", "block1_filter_bn", "block1_project", "block1_project_bn")
@@ -91,6 +94,21 @@ def test_the_same_launches_and_the_same_bits(mode):
     assert all(np.any(g) for path, g in gradients[0].items())
     if options.get("training"):
         assert np.array_equal(*(plan.input_gradient("x") for plan in plans))
+
+
+def instructions(launch):
+    """The machine code of a launch's kernel, as it lies in the cache."""
+    arguments = tuple(a.real() if isinstance(a, Buffer) else a for a in (*launch.args, *launch.out))
+    _, code = Entry(launch.kernel.func, launch.kernel.signature(arguments), launch.kernel.source[0]).read()
+    return b"".join(section.data() for section in ObjectFileRef.from_data(code).sections() if section.is_text())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_same_machine_code(mode):
+    """So they take the same time, whatever else the machine does."""
+    ours, theirs = ((*p.prologue, *p.launches) for p in both(SHAPE, lambda *a: network(*a, CHANNELS, CLASSES), **MODES[mode]))
+    own = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.kernel is not b.kernel]
+    assert own and all(instructions(a) and instructions(a) == instructions(b) for a, b in own)
 
 
 @pytest.mark.parametrize("mode", ["rest", "training"])
