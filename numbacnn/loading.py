@@ -110,5 +110,5 @@ def _compile_arguments(file: "native.ModelFile", allow_missing: bool) -> dict[st
         "loss_weights": compiled["loss_weights"],
         "metrics": metrics,
         "groups": [(names, rate) for names, rate in compiled["groups"]],
-        **{name: compiled[name] for name in ("winograd", "checkpointing") if name in compiled},
+        **{name: compiled[name] for name in ("winograd", "checkpointing", "precision") if name in compiled},
     }

@@ -8,7 +8,7 @@ import numpy as np
 from numba import carray, types
 from numba.extending import intrinsic
 
-from numbacnn.jit import kernel, prange
+from numbacnn.jit import cuda, kernel, prange
 from numbacnn.layer import Elementwise, Layer, Weight, option
 
 
@@ -213,6 +213,24 @@ def past_the_end_by_pointer(dy, dx):
         raw[i] = dy[i]
         if i == dx.size - 1:
             raw[i + 1] = 0
+
+
+@kernel(flat=True)
+def twinned(x, y):
+    for i in prange(y.size):
+        y[i] = x[i]
+
+
+@twinned.cuda
+def forgets_the_sign(x, y):
+    for i in range(cuda.grid(1), y.size, cuda.gridsize(1)):
+        y[i] = abs(x[i])
+
+
+@dataclass(frozen=True)
+class WrongTwin(Copy, Layer):
+    contract: ClassVar[int] = 1
+    ahead = twinned
 
 
 @dataclass(frozen=True)

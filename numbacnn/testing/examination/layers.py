@@ -100,18 +100,9 @@ def _within_bounds(layer: Layer, xs: tuple, batch: int, seed: int) -> None:
         trainable = frozenset({"layer"}) if training else frozenset()
         plan = Plan(graph_of(layer, *xs), batch, dict(weights), open_backend("cpu"), training=training, trainable=trainable)
         launches = dict(zip(map(id, (*plan.early, *plan.calls)), (*plan.prologue, *plan.launches), strict=True))
-        current: list = []
-        plan.backend.run = _one_by_one(plan.backend.run, launches, current)
         try:
             run(plan, inputs, seed)
         except (IndexError, PluginError) as error:
-            raise AssertionError(f"{layer} on {xs}: kernel {current[-1].kernel.__name__} reads or writes out of bounds ({error})") from error
-
-
-def _one_by_one(run_calls, launches: dict, current: list):
-    def each(calls) -> None:
-        for call in calls:
-            current.append(launches[id(call)])
-            run_calls([call])
-
-    return each
+            failed = launches.get(id(getattr(error.__cause__ or error, "launch", None)))
+            kernel = f"kernel {failed.kernel.__name__}" if failed else "a kernel"
+            raise AssertionError(f"{layer} on {xs}: {kernel} reads or writes out of bounds ({error})") from error
