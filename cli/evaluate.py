@@ -95,7 +95,7 @@ def measure(model: Any, data: Any) -> "tuple[float, np.ndarray]":
     count, totals = len(model.classes), Totals()
     confusion = np.zeros((count, count), np.int64)
     for x, y in data.epoch(0):
-        scores = model.probabilities(model.session.evaluate((x, y), totals).outputs[0])
+        scores = model.probabilities(model.session.evaluate((x, y), totals)().outputs[0])
         if not np.isfinite(scores).all():
             raise NotFiniteError(NOT_FINITE)
         guesses = scores.argmax(1) if scores.shape[1] > 1 else (scores[:, 0] > 0.5).astype(int)

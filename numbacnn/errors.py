@@ -49,6 +49,10 @@ class DeviceError(NumbacnnError, RuntimeError):
 
 
 class NotFiniteError(NumbacnnError, ArithmeticError):
-    """The loss became NaN or infinite."""
+    """The loss became NaN or infinite. later: how many steps were started after that one, before it was seen."""
 
     exit_status = 3
+
+    def __init__(self, message: str, later: int = 0):
+        super().__init__(message)
+        self.later = later

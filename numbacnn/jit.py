@@ -18,7 +18,7 @@ import threading
 import time
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from . import simulator as cuda
 from .cache import Entry, cache_folder, digest, examine
 from .errors import DeviceError
 from .rebuild import Rebuild
-from .twin import Binary, Twin, one_block, own_jobs
+from .twin import Binary, Twin, one_block, own_jobs, permitted
 
 __all__ = [
     "INTERPRETED",
@@ -48,6 +48,7 @@ __all__ = [
     "device",
     "digest",
     "factory",
+    "guarded",
     "kernel",
     "named",
     "prange",
@@ -128,7 +129,7 @@ class Kernel:
 
     def signature(self, args: tuple) -> tuple:
         """The types for which `args` need compiled code."""
-        return tuple(map(numba.typeof, self._seen(args)))
+        return tuple(map(numba.typeof, self.seen(args)))
 
     def compile(self, signature: tuple) -> tuple[int, int]:
         """(address of the machine code for one signature, its kind as launch.py wants it), from the cache where it is there."""
@@ -161,7 +162,7 @@ class Kernel:
 
     def bind(self, *args) -> Callable[[], None]:
         """A call without arguments and without dispatch: what a plan records."""
-        args = self._seen(args)
+        args = self.seen(args)
         if INTERPRETED:
             return functools.partial(self.func, *args)
         entry, kind = self.compile(tuple(map(numba.typeof, args)))
@@ -170,8 +171,9 @@ class Kernel:
     def __call__(self, *args):
         self.bind(*args)()
 
-    def _seen(self, args: tuple) -> tuple:
-        return tuple(a.reshape(-1) if isinstance(a, np.ndarray) else a for a in args) if self.flat else args
+    def seen(self, args: Sequence[Any]) -> tuple:
+        """Arguments as the kernel's function gets them: arrays, of whichever device, as one axis where it is flat."""
+        return tuple(a.reshape(-1) if self.flat and hasattr(a, "shape") and not isinstance(a, np.generic) else a for a in args)
 
     def cuda(self, func: Callable | None = None, **geometry: Any) -> Callable:
         """Decorator: `func` does on the GPU what this kernel does on the CPU, with the same parameters; geometry as for Twin."""
@@ -210,6 +212,15 @@ def factory(make: Callable[..., Kernel]) -> Callable[..., Kernel]:
         kernel.recipe = (made, args)
         return kernel
 
+    return made
+
+
+@factory
+def guarded(of: Kernel) -> Kernel:
+    """A kernel for GPUs alone, with one parameter more in front: it does the other's work where that array's first element is not 0."""
+    twin = permitted(of.on_gpu, f"{of.__name__}_guarded")
+    made = Kernel(twin.func, flat=of.flat, vector=True, wide=of.wide)
+    made.twin = twin
     return made
 
 

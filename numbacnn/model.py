@@ -372,6 +372,7 @@ class Model(Transfer, Labelling, Saving):
         """One step on one batch; returns {"loss": …, metrics} of that batch."""
         totals, x = Totals(), self._see(x)
         self.session.train((x, y) if sample_weight is None else (x, y, sample_weight), totals, class_weight)
+        self.session.settle(totals)
         return self.session.logs(totals)
 
     def evaluate(self, x: Any, y: Any = None, batch_size: int = 32, sample_weight: Any = None) -> dict[str, float]:

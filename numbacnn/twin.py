@@ -1,9 +1,11 @@
 """What a kernel is on a GPU: its function in numba.cuda's words, how many threads run it, and the code that was made of it."""
 
+import inspect
 import json
 import math
+import types
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numba
@@ -51,6 +53,24 @@ class Twin:
         """Act the launch out on NumPy arrays."""
         blocks, threads, shared = self.geometry(args)
         cuda.launch(_acted(self.func), blocks, threads, args, shared, backwards)
+
+
+def permitted(twin: Twin, name: str) -> Twin:
+    """The same work under another name, with one parameter more in front, an array: done only where its first element is not 0."""
+    func = twin.func
+    work = types.FunctionType(func.__code__, func.__globals__, func.__name__, func.__defaults__, func.__closure__)
+    parameters = ", ".join(inspect.signature(func).parameters)
+    space = {"work": cuda.device(work), "__name__": func.__module__}
+    exec(f"def run(permission, {parameters}):\n    if permission[0] != 0:\n        work({parameters})\n", space)  # as many parameters as the kernel has
+    run = space["run"]
+    run.__code__ = run.__code__.replace(co_filename=func.__code__.co_filename, co_firstlineno=func.__code__.co_firstlineno)  # which the cache goes by
+    run.__name__ = run.__qualname__ = name
+    blocks, shared = (None if of is None else _without_first(of) for of in (twin.blocks, twin.shared))
+    return replace(twin, func=run, blocks=blocks, shared=shared)
+
+
+def _without_first(of: Callable) -> Callable:
+    return lambda permission, *args: of(*args)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,9 @@ from numbacnn import cubin, jit, registry
 from numbacnn.backends.cuda import CUDA
 from numbacnn.backends.simulated import Simulated
 from numbacnn.errors import NumbacnnError
+from numbacnn.graph import Graph
 from numbacnn.plan import Flat, Layout, Plan
+from numbacnn.plan.expand import expand
 from numbacnn.simulator import MOST_THREADS, Dim3
 from numbacnn.testing.layers import draw_weights, graph_of
 
@@ -86,17 +88,10 @@ def others(backend: CUDA, options: dict) -> None:
             positions = registry.layers["Dense"](shape[-1] if shape else 1)
             own = {f"layer/{n}": np.zeros(s.shape, options["dtype"]) for n, s in positions.weights((*shape[:-1], 5)).items()}
             Plan(graph_of(positions, (*shape[:-1], 5)), 2, own, backend, training=True, trainable=frozenset({"layer"}), losses=[loss], **options)
-    layout = Layout.of([(path, array.shape, 0, True) for path, array in weights.items()], 1)
     for name in registry.optimizers:
         for optimizer in registry.optimizers[name].examples():
             for gathering in (False, True):
-                flat = Flat(layout, optimizer.slots, options["dtype"])
-                own = {s.path: flat.view(s) for s in layout.segments}
-                loss = registry.losses["cross_entropy"]()
-                Plan(
-                    graph, 2, own, backend, training=True, trainable=frozenset({"layer"}), losses=[loss], optimizer=optimizer, flat=flat, gathering=gathering,
-                    **options,
-                )  # fmt: skip
+                trained(graph, weights, frozenset({"layer"}), optimizer, 2, backend, gathering=gathering, **options)
     for filters in WIDE:
         convolution = registry.layers["Conv2D"](filters, 3, padding="same")
         own = {f"layer/{n}": np.zeros(s.shape, options["dtype"]) for n, s in convolution.weights((32, 32, 64)).items()}
@@ -106,9 +101,18 @@ def others(backend: CUDA, options: dict) -> None:
     for name, shape in NETWORKS:
         model = nn.build(name, classes=10, input_shape=shape)
         arrays = {path: array.astype(options["dtype"]) for path, array in model.network.weights().items()}
-        for training in (False, True):
-            given = {"training": True, "trainable": model.network.trainable(), "losses": [registry.losses["cross_entropy"]()]} if training else {}
-            Plan(model.graph, 16, arrays, backend, shapes=dict.fromkeys(model.graph.inputs, shape), **given, **options)
+        Plan(model.graph, 16, arrays, backend, shapes=dict.fromkeys(model.graph.inputs, shape), **options)
+        trained(model.graph, arrays, model.network.trainable(), registry.optimizers["SGD"](momentum=0.9), 16, backend, **options)
+
+
+def trained(graph: Graph, weights: dict, trainable: frozenset[str], optimizer: Any, batch: int, backend: CUDA, **options: Any) -> None:
+    """A plan of training steps with an update."""
+    owners = {n.weight_path(w): (n.owner, spec) for n in expand(graph).nodes for w, spec in n.layer.weights(*(graph.shapes()[i] for i in n.inputs)).items()}
+    layout = Layout.of([(path, weights[path].shape, 0, True) for path, (owner, spec) in owners.items() if owner in trainable and spec.trainable], 1)
+    flat = Flat(layout, optimizer.slots, options["dtype"])
+    own = weights | {s.path: flat.view(s) for s in layout.segments}
+    loss = registry.losses["cross_entropy"]()
+    Plan(graph, batch, own, backend, training=True, trainable=trainable, losses=[loss], optimizer=optimizer, flat=flat, **options)
 
 
 def compile_one(job: tuple) -> list[dict] | str:

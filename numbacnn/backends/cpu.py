@@ -26,6 +26,7 @@ class CPU:
 
     name = "cpu"
     separate = False  # plans work in the model's memory
+    ahead = 0  # runs that may be under way when the next one is started
 
     def __init__(self, threads: int | None = None):
         if threads is not None and threads < 0:
@@ -70,9 +71,10 @@ class CPU:
         """A copy that is the caller's own."""
         return array.copy()
 
-    def download_all(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Copies of several arrays."""
-        return [a.copy() for a in arrays]
+    def fetch(self, arrays: Sequence[np.ndarray]) -> Callable[[], list[np.ndarray]]:
+        """Copies of several arrays as they are after the launches so far."""
+        copies = [a.copy() for a in arrays]
+        return lambda: copies
 
     def refuses(self, kernel: jit.Kernel) -> str | None:
         """Why a kernel cannot run here."""

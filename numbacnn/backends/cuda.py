@@ -13,7 +13,8 @@ import numpy as np
 from ..jit import Kernel
 from ..twin import gpu_type
 from .derived import Derived, DerivedWay, way_key
-from .device_array import DeviceArray, Memory, Pinned, parameters
+from .device_array import DeviceArray, Memory, parameters
+from .way import Way, WayBack
 
 ALIGNMENT = 16  # bytes, at least, of every array
 PLAIN = 2  # replays that are launched one by one, before they are worth a graph
@@ -29,6 +30,7 @@ class CUDA:
 
     name = "cuda"
     separate = True  # weights are copied there and back
+    ahead = 1  # while the host looks at a run's results, the GPU has the next one to do
     workspaces = 1  # twins have shared memory instead
     threads = 1
 
@@ -44,7 +46,9 @@ class CUDA:
         self.driver = driver
         self.lock = threading.RLock()
         self.homes: dict[int, tuple[np.ndarray, Memory]] = {}  # by the address of host arrays that have a copy there
+        self.starts: dict[Memory, int] = {}  # those addresses, by the copies
         self.changed: set[int] = set()  # of those, which the GPU has written since
+        self.returns: dict[tuple, list[WayBack]] = {}  # by the shapes and types that come back on them: those that nobody waits for
 
     @property
     def capability(self) -> int:
@@ -91,13 +95,12 @@ class CUDA:
             if start not in self.homes:
                 memory = self.allocate(max(owner.nbytes, 1))
                 self._send(memory.address, owner)
-                self.homes[start] = owner, memory
+                self.homes[start], self.starts[memory] = (owner, memory), start
             return self.view(self.homes[start][1], array.ctypes.data - start, array.shape, array.dtype)
 
     def written(self, arrays: Sequence[DeviceArray]) -> None:
         """A plan has changed these; the host's copies are old from now on."""
-        places = {memory: start for start, (_, memory) in self.homes.items()}
-        self.changed |= {places[a.memory] for a in arrays if a.memory in places}
+        self.changed |= {self.starts[a.memory] for a in arrays}
 
     def pull(self) -> None:
         """Bring home what the GPU has changed."""
@@ -116,7 +119,8 @@ class CUDA:
     def release(self) -> None:
         """Bring home what has changed and forget all weights: no plan uses them any more."""
         self.pull()
-        self.homes.clear()
+        for found in (self.homes, self.starts, self.returns):
+            found.clear()
 
     def _send(self, address: int, array: np.ndarray) -> None:
         if array.nbytes:
@@ -141,18 +145,30 @@ class CUDA:
             key = way_key(array, values)
             with self.driver.lock:
                 if key not in array.memory.ways:
-                    array.memory.ways[key] = DerivedWay(self, array, values) if isinstance(values, Derived) else _Way(self.driver, array.nbytes)
+                    array.memory.ways[key] = DerivedWay(self, array, values) if isinstance(values, Derived) else _Straight(self.driver, array.nbytes)
                 array.memory.ways[key](array, values)
 
     def download(self, array: DeviceArray) -> np.ndarray:
         """A copy that is the caller's own."""
-        return self.download_all([array])[0]
+        copy = np.empty(array.shape, array.dtype)
+        self._fetch([(copy, array.address)])
+        return copy
 
-    def download_all(self, arrays: Sequence[DeviceArray]) -> list[np.ndarray]:
-        """Copies of several arrays, waiting once."""
-        copies = [np.empty(a.shape, a.dtype) for a in arrays]
-        self._fetch([(copy, a.address) for copy, a in zip(copies, arrays, strict=True)])
-        return copies
+    def fetch(self, arrays: Sequence[DeviceArray]) -> Callable[[], list[np.ndarray]]:
+        """Copies of several arrays as they are after the launches so far: what is returned waits for them."""
+        self.driver.enter()
+        with self.driver.lock:
+            key = tuple((a.shape, a.dtype) for a in arrays)
+            spare = self.returns.setdefault(key, [])
+            home = spare.pop() if spare else WayBack(self.driver, key)
+            home.take(arrays)
+
+        def wait() -> list[np.ndarray]:
+            copies = home.wait()
+            spare.append(home)
+            return copies
+
+        return wait
 
     # ---- kernels
 
@@ -163,7 +179,7 @@ class CUDA:
     def compile(self, launches: Sequence[tuple[Kernel, Sequence[Any]]], progress: Callable[[int, int, str], None] | None = None) -> None:
         """Code for (kernel, arguments) pairs, loaded into the GPU."""
         self.driver.enter()
-        wanted = dict.fromkeys((kernel, tuple(map(gpu_type, self._seen(kernel, args)))) for kernel, args in launches)
+        wanted = dict.fromkeys((kernel, tuple(map(gpu_type, kernel.seen(args)))) for kernel, args in launches)
         for i, (kernel, types) in enumerate(wanted):
             if progress:
                 progress(i, len(wanted), kernel.__name__)
@@ -171,11 +187,7 @@ class CUDA:
 
     def bind(self, kernel: Kernel, args: Sequence[Any]) -> "_Launch":
         self.driver.enter()
-        return _Launch(self.driver, kernel, self._seen(kernel, args))
-
-    @staticmethod
-    def _seen(kernel: Kernel, args: Sequence[Any]) -> tuple:
-        return tuple(a.reshape(-1) if kernel.flat and isinstance(a, DeviceArray) else a for a in args)
+        return _Launch(self.driver, kernel, kernel.seen(args))
 
     def run(self, calls: Sequence[Callable[[], None]]) -> None:
         """Run bound launches, one by one, and wait for them."""
@@ -232,29 +244,11 @@ class _Replay:
                 call()
 
 
-class _Way:
-    """The way of one array to the GPU: pinned memory, a stream of its own beside the kernels', and two landing places in turn.
+class _Straight(Way):
+    """Values that are sent as they are: they move to where the kernels read them when those are done with the batch before."""
 
-    While kernels work on one batch, the next one is on its way; it moves to where the kernels read it when they are done.
-    """
+    def fill(self, i: int, array: DeviceArray, values: Any) -> None:
+        np.copyto(self.pinned[i].array.view(array.dtype).reshape(array.shape), values)
 
-    def __init__(self, driver: Any, nbytes: int):
-        self.driver, self.nbytes, self.turn = driver, nbytes, 0
-        self.host = [Pinned(driver, nbytes) for _ in range(2)]
-        self.landing = [Memory(driver, nbytes) for _ in range(2)]
-        self.sent, self.moved = ([driver.event() for _ in range(2)] for _ in range(2))
-        self.used = [False, False]
-
-    def __call__(self, array: DeviceArray, values: Any) -> None:
-        i, self.turn = self.turn, 1 - self.turn
-        driver = self.driver
-        if self.used[i]:
-            driver.wait(self.sent[i])  # the pinned memory is free again
-            driver.after(self.moved[i], driver.uploads)  # and so is the landing place
-        np.copyto(self.host[i].array.view(array.dtype).reshape(array.shape), values)
-        driver.send(self.landing[i].address, self.host[i].address, self.nbytes, driver.uploads)
-        driver.mark(self.sent[i], driver.uploads)
-        driver.after(self.sent[i])
-        driver.move(array.address, self.landing[i].address, self.nbytes)
-        driver.mark(self.moved[i])
-        self.used[i] = True
+    def arrive(self, i: int, array: DeviceArray) -> None:
+        self.driver.move(array.address, self.landing[i].address, self.nbytes)

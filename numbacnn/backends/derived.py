@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from ..jit import Kernel
-from .device_array import DeviceArray, Memory, Pinned
-
-ALIGNMENT = 256  # bytes, of the pieces that travel together
+from .device_array import DeviceArray
+from .way import Way, part, side_by_side
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,41 +56,28 @@ class Derived:
         return [((len(self), *self.source.shape[1:]), self.source.dtype), ((len(self),), np.dtype(np.int64)), *facts]
 
 
-class DerivedWay:
-    """The way of such values to a GPU: all pieces in one transfer on a stream of its own, into two landing places in turn, from where the kernel
-    reads them. While kernels work on one batch, the bytes of the next one are on their way."""
+class DerivedWay(Way):
+    """All pieces of such values in one transfer; the kernel makes the array from where they land."""
 
     def __init__(self, backend: Any, array: DeviceArray, values: Derived):
-        self.driver, self.turn = backend.driver, 0
-        places, end = [], 0
-        for shape, dtype in values.pieces:
-            places.append((end, shape, dtype))
-            end += -(-int(np.prod(shape)) * dtype.itemsize // ALIGNMENT) * ALIGNMENT
-        self.nbytes = end
-        self.pinned = [Pinned(self.driver, end) for _ in range(2)]
-        self.landing = [Memory(self.driver, end) for _ in range(2)]
-        self.host = [[_view(pinned.array, *place) for place in places] for pinned in self.pinned]
-        self.launches = [backend.bind(values.kernel, [*_arguments(values, memory, places), array]) for memory in self.landing]
-        self.sent, self.made = ([self.driver.event() for _ in range(2)] for _ in range(2))
-        self.used = [False, False]
+        kinds = values.pieces
+        starts, nbytes = side_by_side(kinds)
+        super().__init__(backend.driver, nbytes)
+        self.host = [[part(pinned.array, *place) for place in zip(starts, kinds, strict=True)] for pinned in self.pinned]
+        self.launches = [
+            backend.bind(values.kernel, [*_arguments(values, [DeviceArray(memory, start, *kind) for start, kind in zip(starts, kinds, strict=True)]), array])
+            for memory in self.landing
+        ]
 
-    def __call__(self, array: DeviceArray, values: Derived) -> None:
-        i, self.turn = self.turn, 1 - self.turn
-        driver = self.driver
-        if self.used[i]:
-            driver.wait(self.sent[i])  # the pinned memory is free again
-            driver.after(self.made[i], driver.uploads)  # and so is the landing place
+    def fill(self, i: int, array: DeviceArray, values: Derived) -> None:
         rows, numbers, *facts = self.host[i]
         np.take(values.source, values.indices, axis=0, out=rows, mode="clip")  # "raise" would take a copy more
         numbers[:] = np.arange(len(values))
         for place, fact in zip(facts, (f for f in values.facts if isinstance(f, np.ndarray)), strict=True):
             place[...] = fact
-        driver.send(self.landing[i].address, self.pinned[i].address, self.nbytes, driver.uploads)
-        driver.mark(self.sent[i], driver.uploads)
-        driver.after(self.sent[i])
+
+    def arrive(self, i: int, array: DeviceArray) -> None:
         self.launches[i]()
-        driver.mark(self.made[i])
-        self.used[i] = True
 
 
 def way_key(array: DeviceArray, values: Any) -> tuple:
@@ -100,11 +86,7 @@ def way_key(array: DeviceArray, values: Any) -> tuple:
     return array.offset, array.nbytes, *form
 
 
-def _view(memory: np.ndarray, start: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    return memory[start : start + int(np.prod(shape)) * dtype.itemsize].view(dtype).reshape(shape)
-
-
-def _arguments(values: Derived, memory: Memory, places: list[tuple]) -> list:
+def _arguments(values: Derived, landed: list[DeviceArray]) -> list:
     """The kernel's arguments but the last, as they lie where they land."""
-    arrays = iter([DeviceArray(memory, start, shape, dtype) for start, shape, dtype in places])
+    arrays = iter(landed)
     return [next(arrays), next(arrays), *(next(arrays) if isinstance(f, np.ndarray) else f for f in values.facts)]

@@ -183,8 +183,8 @@ class Driver:
         return int(self("cuMemHostAlloc", max(nbytes, 1), 0))
 
     def unpin(self, address: int) -> None:
-        """Give it back, when what was sent from it has arrived."""
-        self.discard(("cuStreamSynchronize", self.uploads), ("cuMemFreeHost", address))
+        """Give it back, when what was sent from it, or to it, has arrived."""
+        self.discard(("cuStreamSynchronize", self.uploads), ("cuStreamSynchronize", self.stream), ("cuMemFreeHost", address))
 
     def fill(self, address: int, value: int, nbytes: int) -> None:
         """Set bytes."""

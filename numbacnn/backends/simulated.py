@@ -7,7 +7,9 @@ times slower than one.
 import ctypes
 import math
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numba
@@ -26,6 +28,8 @@ class Simulated:
         self.blocks: dict[int, np.ndarray] = {}
         self.total = 1 << 32
         self.uploads = None
+        self.fetched: deque[tuple[int, bytes]] = deque()  # what goes to the host, and is there when that has waited for it
+        self.arrived = 0  # how many have gone
         self.launches = 0
         self.lock = threading.RLock()
 
@@ -45,6 +49,7 @@ class Simulated:
         return self.allocate(nbytes)
 
     def unpin(self, address: int) -> None:
+        self.wait()
         self.free(address)
 
     def fill(self, address: int, value: int, nbytes: int) -> None:
@@ -54,22 +59,25 @@ class Simulated:
         ctypes.memmove(address, source, nbytes)
 
     def fetch(self, target: int, address: int, nbytes: int) -> None:
-        ctypes.memmove(target, address, nbytes)
+        self.fetched.append((target, ctypes.string_at(address, nbytes)))
 
     def move(self, address: int, source: int, nbytes: int) -> None:
         ctypes.memmove(address, source, nbytes)
 
-    def event(self) -> None:
-        pass
+    def event(self) -> SimpleNamespace:
+        return SimpleNamespace(after=0)
 
-    def mark(self, event: Any, stream: Any = None) -> None:
-        pass
+    def mark(self, event: SimpleNamespace, stream: Any = None) -> None:
+        event.after = self.arrived + len(self.fetched)
 
     def after(self, event: Any, stream: Any = None) -> None:
         pass
 
-    def wait(self, event: Any = None) -> None:
-        pass
+    def wait(self, event: SimpleNamespace | None = None) -> None:
+        while self.fetched and (event is None or self.arrived < event.after):
+            target, values = self.fetched.popleft()
+            ctypes.memmove(target, values, len(values))
+            self.arrived += 1
 
     def refuses(self, kernel: Kernel) -> str | None:
         return None

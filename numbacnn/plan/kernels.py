@@ -1,5 +1,7 @@
 """The few kernels that the plan itself launches."""
 
+import math
+
 import numpy as np
 
 from ..jit import compiled, cuda, kernel, prange
@@ -42,6 +44,15 @@ def mean(sums, numbers, g):
     factor = numbers[2]
     for i in prange(g.size):
         g[i] = factor * sums[i]
+
+
+@kernel(flat=True)
+def withdraw(values, permission):
+    """permission[0] = 0 where any value is not finite; else it stays as it is."""
+    zero = permission.dtype.type(0)
+    for i in prange(values.size):
+        if not math.isfinite(values[i]):
+            permission[0] = zero  # whoever writes, writes the same
 
 
 @kernel(flat=True)

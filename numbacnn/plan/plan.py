@@ -1,6 +1,8 @@
-"""expand -> still -> rest -> fold -> trace -> prune -> hoist -> join -> lives -> arena -> bind: a graph becomes a flat list of bound launches."""
+"""expand -> still -> rest -> fold -> trace -> prune -> hoist -> join -> guard -> lives -> arena -> bind: a graph becomes a flat list of bound launches."""
 
-from collections.abc import Sequence
+import functools
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from .buffer import Buffer
 from .checkpoint import segments
 from .expand import expand
 from .fold import fold, rest
+from .guard import guard
 from .hoist import hoist
 from .join import join
 from .layout import Flat
@@ -33,6 +36,11 @@ class Result:
     outputs: list[np.ndarray]
     losses: list[np.ndarray | None]
     penalty: float
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the losses and the penalty are."""
+        return math.isfinite(self.penalty) and all(loss is None or bool(np.isfinite(loss).all()) for loss in self.losses)
 
 
 class Plan:
@@ -141,6 +149,12 @@ class Plan:
         if folding and joining and backend.name == "cpu":
             self.launches = join(self.launches, roots, backend.workspaces)
         self.launches, self.update_at, self.step_at = last(self.launches)
+        self.permission = None
+        if update and backend.ahead:
+            looked_at = [*(b for b in self.trace.losses if b), *self.trace.penalties]
+            self.step_at -= self.update_at
+            self.launches, self.update_at, self.permission = guard(self.launches, self.update_at, looked_at, dtype)
+            self.step_at += self.update_at
         spans = lives(self.launches, roots)
         places, self.arena_bytes = arena(self.launches, spans, reuse)
 
@@ -153,7 +167,8 @@ class Plan:
                 b.array = backend.adopt(flat.slots[name])
         if sums is not None:
             sums.array = backend.adopt(flat.sums)
-        inputs = [*self.trace.inputs.values(), *self.trace.targets, *self.trace.seeds, self.clock, self.rates, self.gathering, *self.slots.values()]
+        inputs = [*self.trace.inputs.values(), *self.trace.targets, *self.trace.seeds, self.clock, self.rates, self.gathering, self.permission]
+        inputs += self.slots.values()
         give_memory(backend, [*self.prologue, *self.launches], [b for b in (*inputs, *roots) if b], places, self.arena_bytes)
         early = len(self.prologue)
         with blame.compiling(self):
@@ -165,6 +180,7 @@ class Plan:
         writes = {root for launch in self.launches for root in launch.writes}
         self.changes = [root.array for root in writes if id(root.array) in homes]
         self.stale = True  # the prologue has not run for the weights as they are
+        self.permit()
 
     @staticmethod
     def _check_sizes(graph: Graph, shapes: dict[str, Shape]) -> None:
@@ -181,12 +197,28 @@ class Plan:
         rates: Any = None,
         gather: tuple[float, float, float] | None = None,
     ) -> Result:
-        """Run the plan on a batch.
+        """Run the plan on a batch and wait for what comes of it.
 
         xs in the order of the graph's inputs; targets and shares (each sample's weight in the mean) for each output with a loss,
         or, without losses in training, shares = the gradient by each output. clock = (seed, step). rates [groups, …].
         gather, of plans that gather gradients: what this run's count, whether (1) or not (0) they are added to those there, and the
         factor of the sum in an update (0: no update yet).
+        """
+        return self.start(xs, targets, shares, clock, rates, gather)()
+
+    def start(
+        self,
+        xs: Sequence[Any],
+        targets: Sequence[Any] = (),
+        shares: Sequence[Any] = (),
+        clock: tuple[int, int] = (0, 0),
+        rates: Any = None,
+        gather: tuple[float, float, float] | None = None,
+    ) -> Callable[[], Result]:
+        """As `run`, but the device may still be at work: what is returned waits for the result. The next run may be started before.
+
+        With an optimizer, and a loss that is not finite, nothing changes, neither in this run nor in those that were started before the host saw
+        its result, until `permit` is called.
         """
         put = self.backend.upload
         for name, x in zip(self.graph.inputs, xs, strict=True):
@@ -209,14 +241,36 @@ class Plan:
             self.stale = False
         with blame.running(self):
             self.compute()
+        change = self.gather if gather is not None and not gather[2] else self.update
         there = [b.real() for b in (*(b for b in self.trace.losses if b is not None), *self.trace.outputs, *self.trace.penalties)]
-        found = iter(self.backend.download_all(there))
-        losses = [None if b is None else next(found) for b in self.trace.losses]
-        if all(loss is None or np.isfinite(loss).all() for loss in losses):  # else the weights stay as they were
+        if self.permission is None and self.update_at < len(self.launches):
+            result = self._results(there)
+            if result().is_finite:  # else what outlives the run stays as it was
+                with blame.running(self):
+                    change()
+        else:
             with blame.running(self):
-                (self.gather if gather is not None and not gather[2] else self.update)()
+                change()
+            result = self._results(there)
         self.backend.written(self.changes)
-        return Result([next(found) for _ in self.trace.outputs], losses, float(sum(next(found).sum() for _ in self.trace.penalties)))
+        return result
+
+    def _results(self, there: list[Any]) -> Callable[[], Result]:
+        """What waits for the arrays of losses, outputs and penalties."""
+        fetched = self.backend.fetch(there)
+
+        @functools.cache
+        def result() -> Result:
+            found = iter(fetched())
+            losses = [None if b is None else next(found) for b in self.trace.losses]
+            return Result([next(found) for _ in self.trace.outputs], losses, float(sum(next(found).sum() for _ in self.trace.penalties)))
+
+        return result
+
+    def permit(self) -> None:
+        """Runs may change weights again, after a loss that was not finite."""
+        if self.permission is not None:
+            self.backend.upload(self.permission.real(), np.ones(1))
 
     def weight_gradient(self, path: str) -> np.ndarray:
         """Gradient of a trained weight after a run (plans without an optimizer keep them all)."""

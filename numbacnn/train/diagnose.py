@@ -13,7 +13,7 @@ def diagnose(session: Any, network: Network, xs: list, targets: list, shares: li
     """Says which layer of the network gave the first value that is not finite, for this batch of a training session."""
     for i, x in enumerate(xs):
         if not np.isfinite(x).all():
-            return f"the loss is not finite because input {network.graph.inputs[i]!r} holds NaN or infinity: check the data"
+            return f"the loss is not finite because input {network.graph.inputs[i]!r} holds NaN or infinity: check the data."
     for owner, handle in network.handles.items():
         for name, array in handle.arrays.items():
             if not np.isfinite(array).all():

@@ -12,6 +12,7 @@ import numpy as np
 from ..cache import cache_folder
 from ..data.arrays import for_plans
 from ..graph import Shape
+from .ahead import in_turn
 from .frozen import Frozen
 from .session import Session, Totals
 
@@ -88,21 +89,20 @@ class Source:
         """A step of the session on a batch."""
         self._step(self.session.train, item, totals, class_weight, waits)
 
-    def evaluate(self, item: Any, totals: Totals) -> None:
-        """The session's losses and metrics of a batch."""
-        self._step(self.session.evaluate, item, totals)
+    def evaluate(self, totals: Totals) -> None:
+        """The session's losses and metrics over all of it."""
+        for _ in in_turn((self._step(self.session.evaluate, item, totals) for item in self.epoch(0)), self.session.network.backend.ahead):
+            pass
 
-    def _step(self, step: Any, item: Any, *args: Any) -> None:
+    def _step(self, step: Any, item: Any, *args: Any) -> Any:
         if not isinstance(item, Item):
-            step(item, *args)
-            return
+            return step(item, *args)
         values = self._features(item) if self.frozen.holds() else None
         if values is None:
-            step(item.batch or self.data.take(item.rows), *args)
-            return
+            return step(item.batch or self.data.take(item.rows), *args)
         inputs = values[0] if len(values) == 1 else dict(zip(self.frozen.names, values, strict=True))
         with self.session.on(self.frozen.rest):
-            step((inputs, *self.data.answers(item.rows)), *args)
+            return step((inputs, *self.data.answers(item.rows)), *args)
 
     def _features(self, item: Item) -> list[np.ndarray] | None:
         """What the base makes of a batch. None where that is not finite: the whole network then says why."""
@@ -160,7 +160,6 @@ class Work:
     def evaluate(self) -> dict[str, float]:
         """Loss and metrics over the validation data."""
         totals = Totals()
-        for item in self.valid.epoch(0):
-            self.valid.evaluate(item, totals)
+        self.valid.evaluate(totals)
         self.session.evaluated = totals
         return self.session.logs(totals)

@@ -11,6 +11,7 @@ from typing import Any
 from ..data.arrays import for_plans
 from ..errors import ConfigError, NotFiniteError
 from . import schedules
+from .ahead import in_turn
 from .callbacks import Callbacks, as_list
 from .diagnose import WAY_OUT
 from .features import Work
@@ -54,13 +55,13 @@ def fit(
     calls.on_train_begin({})
     if resuming:
         calls.resume(model.callback_states)
-    where = "before the first epoch"
+    at: tuple[int, ...] = ()  # the epoch and its batch, from 1 on
     good = model.get_weights(), session.state(), (session.step, session.updates)
     work = Work(session, data, validation, keep_features)
     interrupt = _Interrupt()
     try:
         for epoch in range(initial_epoch, epochs):
-            where = f"in epoch {epoch + 1}"
+            at = (epoch + 1,)
             model.position = {"epoch": epoch, "batch": 0, "totals": None}
             calls.on_epoch_begin(epoch, {})
             start, totals, done = time.perf_counter(), Totals(), 0
@@ -76,15 +77,19 @@ def fit(
                 session.factor, session.momentum = schedule.factor(progress), schedule.momentum(progress)
                 if batch < done:
                     continue
-                where = f"in epoch {epoch + 1}, batch {batch + 1}"
+                at = epoch + 1, batch + 1
                 calls.on_train_batch_begin(batch, {})
                 work.train.train(item, totals, class_weight, waits)
+                if batch + 1 == steps:
+                    session.settle(totals)
                 elapsed = time.perf_counter() - start
                 logs = {f"train_{k}": v for k, v in session.logs(totals).items()}
                 calls.on_train_batch_end(batch, logs | {"images_per_second": (totals.samples - before) / elapsed})
                 if interrupt.pressed and not waits:
+                    session.settle(totals)
                     model.position = {"epoch": epoch, "batch": batch + 1, "totals": totals.to_json()}
                     raise KeyboardInterrupt
+            session.settle(totals)
             trained = time.perf_counter() - start
             row: dict[str, Any] = {"epoch": epoch + 1}
             row |= {f"train_{k}": v for k, v in session.logs(totals).items()}
@@ -113,7 +118,7 @@ def fit(
         weights, state, (session.step, session.updates) = good
         model.set_weights(weights)
         session.restore(state)
-        located = NotFiniteError(f"training stopped {where}: {error} The weights are those of the last good epoch.")
+        located = NotFiniteError(f"training stopped {_where(at, error.later)}: {error} The weights are those of the last good epoch.")
         calls.on_train_error(located)
         raise located from None
     except BaseException as error:
@@ -124,6 +129,14 @@ def fit(
         session.factor, session.momentum = 1.0, None  # `train_on_batch` knows no schedule
     calls.on_train_end({k: v[-1] for k, v in history.items()})
     return history
+
+
+def _where(at: tuple[int, ...], later: int) -> str:
+    """In words; later: so many batches before."""
+    if not at:
+        return "before the first epoch"
+    epoch, *batch = at
+    return f"in epoch {epoch}, batch {batch[0] - later}" if batch else f"in epoch {epoch}"
 
 
 def _together(items: Iterable[Any], accumulate: int) -> Iterator[tuple[Any, bool | None]]:
@@ -165,7 +178,7 @@ class _Interrupt:
 def evaluate(session: Session, data: Any) -> dict[str, float]:
     """Loss and metrics over a data set."""
     totals = Totals()
-    for item in for_plans(data, 0):
-        session.evaluate(item, totals)
+    for _ in in_turn((session.evaluate(item, totals) for item in for_plans(data, 0)), session.network.backend.ahead):
+        pass
     session.evaluated = totals
     return session.logs(totals)

@@ -127,7 +127,7 @@ def find(model: Any, session: Session, x: Any, y: Any, start: float, end: float,
         for i, (rate, batch) in enumerate(zip(tried.tolist(), _endless(data), strict=False), 1):
             session.learning_rates = [rate * ratio for ratio in ratios]
             totals = Totals()
-            if session.attempt(batch, totals):
+            if not session.attempt(batch, totals):
                 break
             mean = SMOOTHING * mean + (1 - SMOOTHING) * totals.loss / totals.samples
             loss = mean / (1 - SMOOTHING**i)

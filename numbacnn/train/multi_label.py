@@ -49,7 +49,7 @@ def measure(model: Any, data: Any) -> tuple[np.ndarray, np.ndarray, float]:
     totals, loss = Totals(), model.session.losses[0]
     true, scores = [], []
     for batch in data.epoch(0):
-        scores.append(np.array(model.probabilities(model.session.evaluate(batch, totals).outputs[0])))
+        scores.append(np.array(model.probabilities(model.session.evaluate(batch, totals)().outputs[0])))
         true.append(loss.target(batch[1], scores[-1].shape[1:]))
     return np.concatenate(true), np.concatenate(scores), float(model.session.logs(totals)["loss"])
 

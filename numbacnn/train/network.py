@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,10 @@ from ..backends.derived import Derived
 from ..errors import ConfigError, ShapeError
 from ..functional import Handle
 from ..graph import Graph
-from ..plan import Flat, Layout, Plan, choices
+from ..plan import Flat, Layout, Plan, Result, choices
 from ..plan.bind import Progress
 from ..plan.expand import expand
+from .ahead import in_turn
 
 PLANS = 8  # kept a model: one for each mode and batch shape; the least recently used goes
 
@@ -156,12 +157,13 @@ class Network:
 
     def predict(self, xs: Sequence[np.ndarray], batch_size: int) -> list[np.ndarray]:
         """Each output for all samples, batch by batch; the arrays are the caller's own."""
-        parts = []
-        for at in range(0, len(xs[0]), batch_size):
-            batch = [a[at : at + batch_size] for a in xs]
-            with self.lock:
-                parts.append(self.plan("predict", batch).run(batch).outputs)
+        started = (self._start([a[at : at + batch_size] for a in xs]) for at in range(0, len(xs[0]), batch_size))
+        parts = [result.outputs for result in in_turn(started, self.backend.ahead)]
         return [np.concatenate(p) if len(p) > 1 else p[0] for p in zip(*parts, strict=True)]
+
+    def _start(self, batch: list[np.ndarray]) -> Callable[[], Result]:
+        with self.lock:
+            return self.plan("predict", batch).start(batch)
 
     def inputs(self, x: Any) -> list[np.ndarray]:
         """What users give as x, as one array (or what stands for it) for each input, checked against the graph."""

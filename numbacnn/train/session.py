@@ -1,6 +1,6 @@
 """A compiled model: optimizer, losses and metrics at work on a network, one batch at a time."""
 
-import functools
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -36,6 +36,19 @@ class Totals:
         return cls(record["samples"], record["loss"], np.array(record["losses"]), {k: np.array(v) for k, v in record["counts"].items()})
 
 
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """A step under way. before: the session's step, updates and waiting, without it."""
+
+    network: Network
+    plan: Plan
+    result: Callable[[], Result]
+    xs: list
+    targets: list
+    shares: list
+    before: tuple[int, int, int]
+
+
 class Session:
     """losses, weights: one for each output; metrics: for each output a list; groups: owner -> learning-rate group."""
 
@@ -59,6 +72,7 @@ class Session:
         self.updates = 0  # of the weights, since the optimizer's state was empty
         self.waiting = 0  # samples whose gradients wait for an update
         self.evaluated: Totals | None = None  # the last evaluation's
+        self.under_way: deque[_Step] = deque()  # steps that the device was given, and whose results nobody has seen
         self.flat: Flat | None = None
         self.saved: dict[tuple[str, str], np.ndarray] = {}  # (slot, path of the weight) -> state of weights that are not trained now
         self.names = [self._names(i, own) for i, own in enumerate(metrics)]
@@ -73,16 +87,26 @@ class Session:
     def train(self, batch: Sequence[Any], totals: Totals, class_weight: dict[int, float] | None = None, waits: bool | None = None) -> None:
         """One step: forward, backward, update. Raises NotFiniteError before a loss that is NaN can reach the weights.
 
+        A device that works on by itself adds its results to the totals when the next steps are under way, the first ones' apart; `settle`
+        waits for the rest, and is to be called before the totals count or anything else is done with the model. So a NaN may be found by a later call:
+        its error's `later` says how many steps later, and those have changed nothing either.
+
         waits: the gradients wait for those of the next batch (True), or complete those that wait, for one update with the mean over
         all their samples (False); None: the batch stands alone.
         """
-        if trouble := self.attempt(batch, totals, class_weight, waits):
-            raise NotFiniteError(trouble())
+        self._start(batch, class_weight, waits)
+        self._collect(totals, self.network.backend.ahead if totals.samples else 0)
 
-    def attempt(
-        self, batch: Sequence[Any], totals: Totals, class_weight: dict[int, float] | None = None, waits: bool | None = None
-    ) -> Callable[[], str] | None:
-        """`train`, but where the loss is not finite it returns what says why, and changes nothing."""
+    def settle(self, totals: Totals) -> None:
+        """Wait for all steps that `train` has started. Raises NotFiniteError like it."""
+        self._collect(totals, 0)
+
+    def attempt(self, batch: Sequence[Any], totals: Totals) -> bool:
+        """`train` and `settle`, but where the loss is not finite nobody asks why: whether it is."""
+        self._start(batch, None, None)
+        return self._look(totals, 0) is None
+
+    def _start(self, batch: Sequence[Any], class_weight: dict[int, float] | None, waits: bool | None) -> None:
         xs, targets, weights = self._batch(batch, class_weight)
         with self.network.lock:
             self.prepare()
@@ -94,17 +118,35 @@ class Session:
             rates = [optimizer.rates(rate * self.factor * self.scale, self.updates + 1) for rate in self.learning_rates]
             together = self.waiting + len(xs[0])
             gather = None if waits is None else (len(xs[0]), float(self.waiting > 0), 0.0 if waits else 1 / together)
-            result = plan.run(xs, targets, shares, (self.seed, self.step), rates, gather)
-            if not self._add(totals, result, targets, shares, training=True):
-                return functools.partial(diagnose, self, self.network, xs, targets, shares)
+            result = plan.start(xs, targets, shares, (self.seed, self.step), rates, gather)
+            self.under_way.append(_Step(self.network, plan, result, xs, targets, shares, (self.step, self.updates, self.waiting)))
             self.step += 1
             self.waiting = together if waits else 0
             self.updates += not waits
             self.network.touch()
-            return None
+
+    def _collect(self, totals: Totals, most: int) -> None:
+        if (failed := self._look(totals, most)) is not None:
+            step, later = failed
+            raise NotFiniteError(diagnose(self, step.network, step.xs, step.targets, step.shares), later)
+
+    def _look(self, totals: Totals, most: int) -> "tuple[_Step, int] | None":
+        """Add results of steps under way until at most so many are left. Where a loss is not finite: the step, and how many were started after it."""
+        while len(self.under_way) > most:
+            step = self.under_way.popleft()
+            with self.on(step.network):
+                fine = self._add(totals, step.result(), step.targets, step.shares, training=True)
+            if not fine:
+                later = len(self.under_way)
+                self.under_way.clear()
+                self.step, self.updates, self.waiting = step.before
+                step.plan.permit()
+                return step, later
+        return None
 
     def begin(self, seed: int, resuming: bool) -> None:
         """Before a fit: what the last one left behind goes, unless this one goes on with it."""
+        self._look(Totals(), 0)  # what an interrupted one had started
         self.seed, self.waiting = seed, 0
         self.scale = self.scale if resuming else 1.0
 
@@ -133,15 +175,19 @@ class Session:
         finally:
             self.network = own
 
-    def evaluate(self, batch: Sequence[Any], totals: Totals, class_weight: dict[int, float] | None = None) -> Result:
-        """Losses and metrics of one batch, with all weights at rest."""
-        xs, targets, weights = self._batch(batch, class_weight)
-        with self.network.lock:
-            plan = self.network.plan("evaluate", xs, losses=self.losses)
-            shares = self._shares(weights)
-            result = plan.run(xs, targets, shares)
-            self._add(totals, result, targets, shares)
-            return result
+    def evaluate(self, batch: Sequence[Any], totals: Totals) -> Callable[[], Result]:
+        """Start on losses and metrics of one batch, with all weights at rest; what is returned waits for them and adds them up."""
+        xs, targets, weights = self._batch(batch, None)
+        network, shares = self.network, self._shares(weights)
+        with network.lock:
+            result = network.plan("evaluate", xs, losses=self.losses).start(xs, targets, shares)
+
+        def wait() -> Result:
+            with self.on(network):
+                self._add(totals, result(), targets, shares)
+            return result()
+
+        return wait
 
     def prepare(self) -> None:
         """Lay the trained weights side by side with the optimizer's state."""
@@ -231,7 +277,7 @@ class Session:
                 raise DataError(f"sample_weight has shape {w.shape}; it needs one number for each of the {n} samples")
             if class_weight is not None:
                 w = w * self._class_weight(name, target, class_weight)
-            targets.append(target)
+            targets.append(target.copy() if self.network.backend.ahead else target)  # who makes batches may use the memory again before they count
             weights.append(w)
         return xs, targets, weights
 

@@ -12,6 +12,7 @@ from numbacnn.backends.cuda import CUDA
 from numbacnn.backends.device_array import DeviceArray, Memory, parameters
 from numbacnn.backends.simulated import Simulated
 from numbacnn.jit import kernel, prange
+from numbacnn.train.session import Totals
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +100,55 @@ def test_weights_that_the_host_changes_get_there(data, tmp_path):
     assert np.allclose(ours.predict(x), cpu.predict(x), atol=1e-5)
     ours.save(tmp_path / "m.h5")
     assert np.allclose(nn.load(tmp_path / "m.h5").predict(x), cpu.predict(x), atol=1e-5)
+
+
+def test_a_run_may_be_started_before_the_last_ones_result_is_seen(data):
+    x, _ = data
+    made = model("cuda")
+    expected = [made.predict(x[i : i + 2]) for i in (0, 2, 4)]
+    plan = made.network.plan("predict", [x[:2]])
+    running = [plan.start([x[i : i + 2]]) for i in (0, 2, 4)]
+    assert all(np.array_equal(result().outputs[0], wanted) for result, wanted in zip(running, expected, strict=True))
+    assert np.array_equal(made.predict(x[:6], batch_size=2), np.concatenate(expected))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("waits", [(None, None, None, None), (True, False, True, False)])
+@pytest.mark.parametrize("bad", [1, 2, 4])
+def test_a_loss_that_is_not_finite_changes_nothing(data, device, waits, bad):
+    """Although a GPU already has the next step to do when it is seen."""
+    x, y = data
+    batches = [(x[i : i + 2], y[i : i + 2]) for i in range(0, 8, 2)]
+    made, other = model(device), model(device)
+    totals = Totals()
+    with pytest.raises(nn.NotFiniteError, match="holds NaN") as found:
+        for i, batch in enumerate(batches, 1):
+            asked = i
+            made.session.train((batch[0] * np.float32(np.nan if i == bad else 1), batch[1]), totals, None, waits[i - 1])
+        made.session.settle(totals)
+    assert asked - found.value.later == bad
+    assert found.value.later == (device == "cuda" and bad == 2)
+    for m, todo in ((other, slice(bad - 1)), (made, slice(bad - 1, 4)), (other, slice(bad - 1, 4))):
+        if m is made:
+            assert m.session.counts() == other.session.counts()
+            for a, b in zip(m.get_weights(), other.get_weights(), strict=True):
+                assert np.array_equal(a, b)
+        totals = Totals()
+        for batch, wait in zip(batches[todo], waits[todo], strict=True):
+            m.session.train(batch, totals, None, wait)
+        m.session.settle(totals)
+    for a, b in zip((*made.get_weights(), *made.session.state().values()), (*other.get_weights(), *other.session.state().values()), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_a_fit_names_the_batch_that_went_bad(data):
+    x, y = data
+    x = x.copy()
+    x[3] = np.nan
+    with pytest.raises(
+        nn.NotFiniteError, match=r"in epoch 1, batch 2: the loss is not finite because input '.*' holds NaN or infinity: check the data\. The weights"
+    ):
+        model("cuda").fit(x, y, batch_size=2, shuffle=False)
 
 
 def test_models_that_share_layers_share_what_they_learn(data):

@@ -202,7 +202,12 @@ def test_pinned_memory_is_given_back_when_all_was_sent():
     driver, api = opened()
     address = driver.pin(8)
     driver.unpin(address)
-    assert [c for c in api.calls if "Ctx" not in c[0]] == [("cuMemHostAlloc", 8, 0), ("cuStreamSynchronize", driver.uploads), ("cuMemFreeHost", address)]
+    assert [c for c in api.calls if "Ctx" not in c[0]] == [
+        ("cuMemHostAlloc", 8, 0),
+        ("cuStreamSynchronize", driver.uploads),
+        ("cuStreamSynchronize", driver.stream),
+        ("cuMemFreeHost", address),
+    ]
 
 
 def test_out_of_memory_says_how_much_there_is():
@@ -352,6 +357,32 @@ def test_an_upload_goes_beside_the_kernels(backend, monkeypatch):
     assert taken == ("cuMemcpyDtoDAsync", arrays.address, sent[1], 16, kernels)
     assert done == ("cuEventRecord", moved[2], kernels)
     assert pinned[0].view(np.float32).tolist() == [4, 5, 6, 7]
+
+
+def test_results_come_back_while_the_next_run_is_under_way(backend, monkeypatch):
+    backend, api = backend
+    memory = []
+
+    def pin(nbytes):
+        memory.append(np.zeros(nbytes, np.uint8))
+        return memory[-1].ctypes.data
+
+    monkeypatch.setattr(backend.driver, "pin", pin)
+    arrays = [backend.view(backend.allocate(16), 0, (n,), np.float32) for n in (4, 1)]
+    start = len(api.calls)
+    first, second = backend.fetch(arrays), backend.fetch(arrays)
+    names = [name for name, *_ in api.since(start)]
+    assert names.count("cuMemcpyDtoHAsync") == 4 and "cuEventSynchronize" not in names and "cuStreamSynchronize" not in names
+    start = len(api.calls)
+    memory[0].view(np.float32)[:4] = range(4)
+    memory[1].view(np.float32)[:4] = 7
+    values = first()
+    assert [name for name, *_ in api.since(start)] == ["cuEventSynchronize"]
+    assert [a.tolist() for a in values] == [[0, 1, 2, 3], [0]]
+    third = backend.fetch(arrays)  # on the first one's way
+    memory[0].fill(0)
+    assert second()[0].tolist() == [7] * 4 and values[0].tolist() == [0, 1, 2, 3]
+    assert third()[0].tolist() == [0] * 4 and len(memory) == 2
 
 
 def test_what_is_sent_from_memory_that_is_not_pinned_is_waited_for(backend):

@@ -3,7 +3,6 @@
 import contextlib
 import importlib.util
 import re
-from typing import Any
 
 import numba
 
@@ -40,7 +39,9 @@ def compiled(cls: type[Layer]) -> str:
 def _compile(cls: type[Layer]) -> str:
     most = 0
     kernels = {
-        (launch.kernel, tuple(map(gpu_type, _seen(launch)))) for plan in float32_plans(cls, CUDA(Simulated())) for launch in (*plan.prologue, *plan.launches)
+        (launch.kernel, tuple(map(gpu_type, launch.kernel.seen(arguments(launch)))))
+        for plan in float32_plans(cls, CUDA(Simulated()))
+        for launch in (*plan.prologue, *plan.launches)
     }
     for kernel, types in kernels:
         twin = kernel.on_gpu
@@ -54,10 +55,6 @@ def _compile(cls: type[Layer]) -> str:
             found = _DOUBLE.search(jit.ptx(twin, types))
             assert not found, f"kernel {kernel.__name__} computes with float64 on a GPU ({found[0].strip()}): write x.dtype.type(0.5) instead of 0.5"
     return f"{len(kernels)} kernels, at most {most} registers"
-
-
-def _seen(launch: Any) -> tuple:
-    return tuple(a.reshape(-1) if launch.kernel.flat and hasattr(a, "address") else a for a in arguments(launch))
 
 
 def _has_float64(kind: numba.types.Type) -> bool:

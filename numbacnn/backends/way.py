@@ -1,0 +1,84 @@
+"""The way of a batch to a device with memory of its own, and of results from there."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .device_array import DeviceArray, Memory, Pinned
+
+ALIGNMENT = 256  # bytes, of the pieces that travel together
+Kind = tuple[tuple[int, ...], np.dtype]  # shape and type of an array
+
+
+def side_by_side(kinds: Sequence[Kind]) -> tuple[list[int], int]:
+    """Where each of these arrays begins in a block that holds them all, and the block's size in bytes."""
+    starts, end = [], 0
+    for shape, dtype in kinds:
+        starts.append(end)
+        end += -(-math.prod(shape) * dtype.itemsize // ALIGNMENT) * ALIGNMENT
+    return starts, end
+
+
+def part(memory: np.ndarray, start: int, kind: Kind) -> np.ndarray:
+    """The array that begins there."""
+    shape, dtype = kind
+    return memory[start : start + math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+
+
+class Way:
+    """Pinned memory, a stream beside the kernels', and two landing places in turn: while kernels work on one batch, the next is on its way.
+
+    A kind of way says how its pinned memory is filled, and how what has landed comes to where the kernels read it.
+    """
+
+    def __init__(self, driver: Any, nbytes: int):
+        self.driver, self.nbytes, self.turn = driver, nbytes, 0
+        self.pinned = [Pinned(driver, nbytes) for _ in range(2)]
+        self.landing = [Memory(driver, nbytes) for _ in range(2)]
+        self.sent, self.arrived = ([driver.event() for _ in range(2)] for _ in range(2))
+        self.used = [False, False]
+
+    def fill(self, i: int, array: DeviceArray, values: Any) -> None:
+        """Put the values into pinned memory i."""
+        raise NotImplementedError(f"{type(self).__name__} has no fill")
+
+    def arrive(self, i: int, array: DeviceArray) -> None:
+        """Launch what takes them from landing place i to the array."""
+        raise NotImplementedError(f"{type(self).__name__} has no arrive")
+
+    def __call__(self, array: DeviceArray, values: Any) -> None:
+        i, self.turn = self.turn, 1 - self.turn
+        driver = self.driver
+        if self.used[i]:
+            driver.wait(self.sent[i])  # the pinned memory is free again
+            driver.after(self.arrived[i], driver.uploads)  # and so is the landing place
+        self.fill(i, array, values)
+        driver.send(self.landing[i].address, self.pinned[i].address, self.nbytes, driver.uploads)
+        driver.mark(self.sent[i], driver.uploads)
+        driver.after(self.sent[i])
+        self.arrive(i, array)
+        driver.mark(self.arrived[i])
+        self.used[i] = True
+
+
+class WayBack:
+    """Pinned memory that arrays of these kinds come home to, behind what was launched before."""
+
+    def __init__(self, driver: Any, kinds: Sequence[Kind]):
+        starts, nbytes = side_by_side(kinds)
+        self.driver, self.there, self.pinned = driver, driver.event(), Pinned(driver, nbytes)
+        self.arrays = [part(self.pinned.array, start, kind) for start, kind in zip(starts, kinds, strict=True)]
+
+    def take(self, arrays: Sequence[DeviceArray]) -> None:
+        """Send them on their way."""
+        for home, array in zip(self.arrays, arrays, strict=True):
+            if array.nbytes:
+                self.driver.fetch(home.ctypes.data, array.address, array.nbytes)
+        self.driver.mark(self.there)
+
+    def wait(self) -> list[np.ndarray]:
+        """Copies, when they have come."""
+        self.driver.wait(self.there)
+        return [home.copy() for home in self.arrays]
