@@ -164,6 +164,7 @@ class CUDA:
             home.take(arrays)
 
         def wait() -> list[np.ndarray]:
+            self.driver.enter()  # perhaps another thread than the one that started it
             copies = home.wait()
             spare.append(home)
             return copies

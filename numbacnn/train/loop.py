@@ -126,6 +126,7 @@ def fit(
         raise
     finally:
         interrupt.restore()
+        session.abandon()
         session.factor, session.momentum = 1.0, None  # `train_on_batch` knows no schedule
     calls.on_train_end({k: v[-1] for k, v in history.items()})
     return history

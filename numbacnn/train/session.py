@@ -101,6 +101,10 @@ class Session:
         """Wait for all steps that `train` has started. Raises NotFiniteError like it."""
         self._collect(totals, 0)
 
+    def abandon(self) -> None:
+        """Wait for steps under way whose results nobody wants."""
+        self._look(Totals(), 0)
+
     def attempt(self, batch: Sequence[Any], totals: Totals) -> bool:
         """`train` and `settle`, but where the loss is not finite nobody asks why: whether it is."""
         self._start(batch, None, None)
@@ -146,7 +150,6 @@ class Session:
 
     def begin(self, seed: int, resuming: bool) -> None:
         """Before a fit: what the last one left behind goes, unless this one goes on with it."""
-        self._look(Totals(), 0)  # what an interrupted one had started
         self.seed, self.waiting = seed, 0
         self.scale = self.scale if resuming else 1.0
 
