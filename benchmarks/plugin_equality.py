@@ -8,7 +8,6 @@ them, and says how far equal code is apart on this machine. While these two diff
 """
 
 import gc
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -107,22 +106,24 @@ class Side:
         pairs = zip(self.plan.launches, place.plan.launches, strict=True)
         return [self.plan.backend.bind(mine.kernel, [a.real() if isinstance(a, Buffer) else a for a in (*its.args, *its.out)]) for mine, its in pairs]
 
-    def turn(self, calls: list[Callable[[], None]]) -> float:
-        """The shortest of some runs, in seconds."""
-        least, end = math.inf, time.perf_counter() + TURN
-        while (start := time.perf_counter()) < end:
-            self.plan.backend.run(calls)
-            least = min(least, time.perf_counter() - start)
+    def turn(self, calls: list[Callable[[], None]]) -> np.ndarray:
+        """Each launch's shortest time in some runs of all, in seconds: what disturbs a run disturbs a few of its launches."""
+        least, end = np.full(len(calls), np.inf), time.perf_counter() + TURN
+        while time.perf_counter() < end:
+            for i, call in enumerate(calls):
+                start = time.perf_counter()
+                self.plan.backend.run((call,))
+                least[i] = min(least[i], time.perf_counter() - start)
         return least
 
 
 def compare(case: Case, training: bool, folding: bool, threads: int, rounds: int) -> dict:
-    """The shortest times of all sides, every other round in the opposite order; they have computed the same bits by as many launches."""
-    least, held, count = dict.fromkeys(SIDES, math.inf), 0, 0
-    while held < rounds or (held < 4 * rounds and abs(least["again"] / least["built-in"] - 1) > AGREED):
+    """The sums of all launches' shortest times, every other round in the opposite order; all sides have computed the same bits by as many launches."""
+    least: dict[str, np.ndarray] = {}
+    held = 0
+    while held < rounds or (held < 4 * rounds and abs(least["again"].sum() / least["built-in"].sum() - 1) > AGREED):
         sides = {name: Side(case, prefix, training, folding, threads) for name, prefix in SIDES.items()}
         place, *others = sides.values()
-        count = len(place.plan.launches)
         for other in others:
             if other.launches() != place.launches():
                 sys.exit(f"the launches differ: {place.launches()} and {other.launches()}")
@@ -135,10 +136,11 @@ def compare(case: Case, training: bool, folding: bool, threads: int, rounds: int
         for _ in range(max(1, rounds // MAKES)):
             start = held % len(SIDES)
             for name in [*SIDES, *SIDES][start : start + len(SIDES)][:: 1 - 2 * (held % 2)]:
-                least[name] = min(least[name], place.turn(calls[name]))
+                least[name] = np.minimum(least.get(name, np.inf), place.turn(calls[name]))
             held += 1
         gc.enable()
-    return {"launches": count, "rounds": held, **{f"{name.replace('-', '_')}_ms": 1e3 * seconds for name, seconds in least.items()}}
+    times = {f"{name.replace('-', '_')}_ms": 1e3 * float(seconds.sum()) for name, seconds in least.items()}
+    return {"launches": len(least["again"]), "rounds": held, **times}
 
 
 def train(threads: int, epochs: int) -> dict:
