@@ -19,13 +19,18 @@ class ConfigError(NumbacnnError, ValueError):
 
 
 class UnknownNameError(NumbacnnError, LookupError):
-    """A name that no registry knows."""
+    """A name that no registry knows. The message lists those that are known, of many the nearest."""
+
+    MANY = 100
 
     def __init__(self, kind: str, name: object, known: Iterable[str]):
         known = sorted(known)
         close = difflib.get_close_matches(str(name).lower(), [k.lower() for k in known], 1, 0.5)
         hint = next((f"; did you mean {k!r}?" for k in known if close and k.lower() == close[0]), "")
-        super().__init__(f"unknown {kind} {name!r}{hint} (known: {', '.join(known) or 'none'})")
+        listed = f"known: {', '.join(known) or 'none'}"
+        if len(known) > self.MANY:
+            listed = f"the nearest of {len(known)}: {', '.join(difflib.get_close_matches(str(name), known, 10, 0.0))}"
+        super().__init__(f"unknown {kind} {name!r}{hint} ({listed})")
 
 
 class PluginError(NumbacnnError, ImportError):
