@@ -226,13 +226,13 @@ def overlap(backend: CUDA, kilobytes: int) -> dict[str, float]:
     x, y = (backend.view(backend.allocate(4 * n), 0, (n,), np.float32) for _ in range(2))
     call = backend.bind(copy, (x, y))
     wait = backend.driver.wait
-    send = seconds(lambda: backend.upload(target, values), wait, 0.5)
+    send = seconds(lambda: backend.upload([(target, values)]), wait, 0.5)
     one = seconds(call, wait, 0.2)
     kernels = backend.replay([call] * max(1, round(send / one)))
 
     def both() -> None:
         kernels()
-        backend.upload(target, values)
+        backend.upload([(target, values)])
 
     return {"send": send, "kernels": seconds(kernels, wait, 0.5), "together": seconds(both, wait, 0.5)}
 

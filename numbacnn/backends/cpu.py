@@ -61,11 +61,13 @@ class CPU:
 
     pull = push = release = lambda self: None  # weights have one place only
 
-    def upload(self, array: np.ndarray, values: Any) -> None:
-        if isinstance(values, Derived):
-            values.into(array)
-        else:
-            np.copyto(array, values)
+    def upload(self, pairs: Sequence[tuple[np.ndarray, Any]]) -> None:
+        """(array, values) for the launches that come next."""
+        for array, values in pairs:
+            if isinstance(values, Derived):
+                values.into(array)
+            else:
+                np.copyto(array, values)
 
     def download(self, array: np.ndarray) -> np.ndarray:
         """A copy that is the caller's own."""

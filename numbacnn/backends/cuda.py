@@ -14,7 +14,7 @@ from ..jit import Kernel
 from ..twin import gpu_type
 from .derived import Derived, DerivedWay, way_key
 from .device_array import DeviceArray, Memory, parameters
-from .way import Way, WayBack
+from .way import Together, Way, WayBack
 
 ALIGNMENT = 16  # bytes, at least, of every array
 PLAIN = 2  # replays that are launched one by one, before they are worth a graph
@@ -138,15 +138,26 @@ class CUDA:
                     self.driver.fetch(array.ctypes.data, address, array.nbytes)
             self.driver.wait()
 
-    def upload(self, array: DeviceArray, values: Any) -> None:
-        """Values for the launches that come next; those that were launched before still see what was there."""
+    def upload(self, pairs: Sequence[tuple[DeviceArray, Any]]) -> None:
+        """(array, values) for the launches that come next; those that were launched before still see what was there."""
         self.driver.enter()
-        if array.nbytes:
-            key = way_key(array, values)
-            with self.driver.lock:
-                if key not in array.memory.ways:
-                    array.memory.ways[key] = DerivedWay(self, array, values) if isinstance(values, Derived) else _Straight(self.driver, array.nbytes)
-                array.memory.ways[key](array, values)
+        with self.driver.lock:
+            plain = [(array, values) for array, values in pairs if array.nbytes and not isinstance(values, Derived)]
+            if plain:
+                arrays, values = zip(*plain, strict=True)
+                key = tuple((array.address, array.shape) for array in arrays)
+                self._way(arrays[0], key, lambda: Together(self.driver, [(a.shape, a.dtype) for a in arrays]))(arrays, values)
+            for array, derived in pairs:
+                if array.nbytes and isinstance(derived, Derived):
+                    self._way(array, way_key(array, derived), lambda array=array, derived=derived: DerivedWay(self, array, derived))(array, derived)
+
+    @staticmethod
+    def _way(array: DeviceArray, key: tuple, make: Callable[[], Way]) -> Way:
+        """The way to an array, which lives as long as its memory."""
+        ways = array.memory.ways
+        if key not in ways:
+            ways[key] = make()
+        return ways[key]
 
     def download(self, array: DeviceArray) -> np.ndarray:
         """A copy that is the caller's own."""
@@ -243,13 +254,3 @@ class _Replay:
             self.times += 1
             for call in self.calls:
                 call()
-
-
-class _Straight(Way):
-    """Values that are sent as they are: they move to where the kernels read them when those are done with the batch before."""
-
-    def fill(self, i: int, array: DeviceArray, values: Any) -> None:
-        np.copyto(self.pinned[i].array.view(array.dtype).reshape(array.shape), values)
-
-    def arrive(self, i: int, array: DeviceArray) -> None:
-        self.driver.move(array.address, self.landing[i].address, self.nbytes)

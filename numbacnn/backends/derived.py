@@ -69,21 +69,20 @@ class DerivedWay(Way):
             for memory in self.landing
         ]
 
-    def fill(self, i: int, array: DeviceArray, values: Derived) -> None:
+    def fill(self, i: int, values: Derived) -> None:
         rows, numbers, *facts = self.host[i]
         np.take(values.source, values.indices, axis=0, out=rows, mode="clip")  # "raise" would take a copy more
         numbers[:] = np.arange(len(values))
         for place, fact in zip(facts, (f for f in values.facts if isinstance(f, np.ndarray)), strict=True):
             place[...] = fact
 
-    def arrive(self, i: int, array: DeviceArray) -> None:
+    def arrive(self, i: int, targets: DeviceArray) -> None:
         self.launches[i]()
 
 
-def way_key(array: DeviceArray, values: Any) -> tuple:
+def way_key(array: DeviceArray, values: Derived) -> tuple:
     """By what a way is found again: where the values go, and in what form they travel."""
-    form = (values.kernel, *values.pieces, *(f for f in values.facts if not isinstance(f, np.ndarray))) if isinstance(values, Derived) else ()
-    return array.offset, array.nbytes, *form
+    return array.offset, values.kernel, *values.pieces, *(f for f in values.facts if not isinstance(f, np.ndarray))
 
 
 def _arguments(values: Derived, landed: list[DeviceArray]) -> list:

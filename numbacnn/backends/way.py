@@ -16,8 +16,8 @@ def side_by_side(kinds: Sequence[Kind]) -> tuple[list[int], int]:
     """Where each of these arrays begins in a block that holds them all, and the block's size in bytes."""
     starts, end = [], 0
     for shape, dtype in kinds:
-        starts.append(end)
-        end += -(-math.prod(shape) * dtype.itemsize // ALIGNMENT) * ALIGNMENT
+        starts.append(-(-end // ALIGNMENT) * ALIGNMENT)
+        end = starts[-1] + math.prod(shape) * dtype.itemsize
     return starts, end
 
 
@@ -40,27 +40,44 @@ class Way:
         self.sent, self.arrived = ([driver.event() for _ in range(2)] for _ in range(2))
         self.used = [False, False]
 
-    def fill(self, i: int, array: DeviceArray, values: Any) -> None:
+    def fill(self, i: int, values: Any) -> None:
         """Put the values into pinned memory i."""
         raise NotImplementedError(f"{type(self).__name__} has no fill")
 
-    def arrive(self, i: int, array: DeviceArray) -> None:
-        """Launch what takes them from landing place i to the array."""
+    def arrive(self, i: int, targets: Any) -> None:
+        """Launch what takes them from landing place i to where the kernels read them."""
         raise NotImplementedError(f"{type(self).__name__} has no arrive")
 
-    def __call__(self, array: DeviceArray, values: Any) -> None:
+    def __call__(self, targets: Any, values: Any) -> None:
         i, self.turn = self.turn, 1 - self.turn
         driver = self.driver
         if self.used[i]:
             driver.wait(self.sent[i])  # the pinned memory is free again
             driver.after(self.arrived[i], driver.uploads)  # and so is the landing place
-        self.fill(i, array, values)
+        self.fill(i, values)
         driver.send(self.landing[i].address, self.pinned[i].address, self.nbytes, driver.uploads)
         driver.mark(self.sent[i], driver.uploads)
         driver.after(self.sent[i])
-        self.arrive(i, array)
+        self.arrive(i, targets)
         driver.mark(self.arrived[i])
         self.used[i] = True
+
+
+class Together(Way):
+    """Values for several arrays of these kinds in one transfer, because each costs the host as much as a launch."""
+
+    def __init__(self, driver: Any, kinds: Sequence[Kind]):
+        self.starts, nbytes = side_by_side(kinds)
+        super().__init__(driver, nbytes)
+        self.host = [[part(pinned.array, *place) for place in zip(self.starts, kinds, strict=True)] for pinned in self.pinned]
+
+    def fill(self, i: int, values: Sequence[Any]) -> None:
+        for place, value in zip(self.host[i], values, strict=True):
+            np.copyto(place, value)
+
+    def arrive(self, i: int, targets: Sequence[DeviceArray]) -> None:
+        for array, start in zip(targets, self.starts, strict=True):
+            self.driver.move(array.address, self.landing[i].address + start, array.nbytes)
 
 
 class WayBack:

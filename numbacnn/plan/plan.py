@@ -220,21 +220,12 @@ class Plan:
         With an optimizer, and a loss that is not finite, nothing changes, neither in this run nor in those that were started before the host saw
         its result, until `permit` is called.
         """
-        put = self.backend.upload
-        for name, x in zip(self.graph.inputs, xs, strict=True):
-            put(self.trace.inputs[name].real(), x)
-        for b, t in zip(self.trace.targets, targets, strict=True):
-            if b is not None:
-                put(b.real(), t)
+        inputs = (self.trace.inputs[name] for name in self.graph.inputs)
+        given = [*zip(inputs, xs, strict=True), *zip(self.trace.targets, targets, strict=True), (self.clock, np.array(clock, np.uint64))]
         if self.training or self.trace.targets:
-            for b, s in zip(self.trace.seeds, shares, strict=True):
-                if b is not None:
-                    put(b.real(), s)
-        put(self.clock.real(), np.array(clock, np.uint64))
-        if self.rates is not None:
-            put(self.rates.real(), rates)
-        if self.gathering is not None:
-            put(self.gathering.real(), gather)
+            given += zip(self.trace.seeds, shares, strict=True)
+        given += (self.rates, rates), (self.gathering, gather)
+        self.backend.upload([(b.real(), values) for b, values in given if b is not None])
         if self.stale:
             with blame.running(self):
                 self.prepare()
@@ -270,7 +261,7 @@ class Plan:
     def permit(self) -> None:
         """Runs may change weights again, after a loss that was not finite."""
         if self.permission is not None:
-            self.backend.upload(self.permission.real(), np.ones(1))
+            self.backend.upload([(self.permission.real(), np.ones(1))])
 
     def weight_gradient(self, path: str) -> np.ndarray:
         """Gradient of a trained weight after a run (plans without an optimizer keep them all)."""

@@ -149,7 +149,7 @@ def _updated(optimizer: Optimizer, groups: Sequence[Sequence[int]], chunk: int, 
     step = _Now(optimizer, groups, chunk, driver)
     gradient = step.backend.download(step.g)
     for t in range(1, steps + 1):
-        step.backend.upload(step.rates, [optimizer.rates(0.05 / (1 + number), t) for number in range(len(groups))])
-        step.backend.upload(step.g, gradient * np.float32((-0.7) ** t))
+        step.backend.upload([(step.rates, [optimizer.rates(0.05 / (1 + number), t) for number in range(len(groups))])])
+        step.backend.upload([(step.g, gradient * np.float32((-0.7) ** t))])
         optimizer.update(step)
     return {name: step.backend.download(array) for name, array in (("weights", step.w), *vars(step.slot).items())}

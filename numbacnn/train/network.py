@@ -12,7 +12,7 @@ from ..backends import open_backend
 from ..backends.derived import Derived
 from ..errors import ConfigError, ShapeError
 from ..functional import Handle
-from ..graph import Graph
+from ..graph import Graph, Shape
 from ..plan import Flat, Layout, Plan, Result, choices
 from ..plan.bind import Progress
 from ..plan.expand import expand
@@ -53,6 +53,7 @@ class Network:
         self.how = How()
         self.choices: dict[str, str] = {}  # {key of a problem: algorithm} that plans took, so that later ones take the same
         self.suggestions: dict[str, str] = {}  # those of a model file: taken where nothing was measured on this machine
+        self._shapes: tuple[tuple[Shape, ...], dict[str, Shape]] = (), {}  # of inputs that were asked about last, and what follows from them
         self._sent = 0  # changes of weights that the device knows of
         self._plans: OrderedDict[tuple, tuple[Plan, int]] = OrderedDict()
         last = {n.name: n for n in expand(graph).nodes}
@@ -164,6 +165,13 @@ class Network:
     def _start(self, batch: list[np.ndarray]) -> Callable[[], Result]:
         with self.lock:
             return self.plan("predict", batch).start(batch)
+
+    def shapes(self, xs: Sequence[Any]) -> dict[str, Shape]:
+        """Shape of every node's output for these inputs, without the batch axis."""
+        sizes = tuple(x.shape[1:] for x in xs)
+        if self._shapes[0] != sizes:  # every step asks, mostly about the same
+            self._shapes = sizes, self.graph.shapes(dict(zip(self.graph.inputs, sizes, strict=True)))
+        return self._shapes[1]
 
     def inputs(self, x: Any) -> list[np.ndarray]:
         """What users give as x, as one array (or what stands for it) for each input, checked against the graph."""

@@ -255,7 +255,7 @@ class Session:
         x, y, weight = (*batch, None)[:3]
         xs = self.network.inputs(x)
         n, names = len(xs[0]), self.network.graph.outputs
-        shapes = self.network.graph.shapes(dict(zip(self.network.graph.inputs, (a.shape[1:] for a in xs), strict=True)))
+        shapes = self.network.shapes(xs)
         if isinstance(y, dict):
             if unknown := set(y) - set(names):
                 raise DataError(f"y names {', '.join(sorted(map(str, unknown)))}; the model's outputs are {', '.join(names)}")

@@ -54,7 +54,7 @@ def test_uploads_do_not_disturb_what_was_launched_before():
     backend = CUDA()
     array = backend.view(backend.allocate(16), 0, (4,), np.float32)
     for i in range(5):
-        backend.upload(array, np.full(4, i))
+        backend.upload([(array, np.full(4, i))])
         assert backend.download(array).tolist() == [i] * 4
 
 

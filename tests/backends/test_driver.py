@@ -344,10 +344,10 @@ def test_an_upload_goes_beside_the_kernels(backend, monkeypatch):
 
     monkeypatch.setattr(backend.driver, "pin", pin)
     uploads, kernels = backend.driver.uploads, backend.driver.stream
-    backend.upload(arrays, np.arange(4))
-    backend.upload(arrays, np.arange(4))
+    backend.upload([(arrays, np.arange(4))])
+    backend.upload([(arrays, np.arange(4))])
     start = len(api.calls)
-    backend.upload(arrays, np.arange(4, 8))
+    backend.upload([(arrays, np.arange(4, 8))])
     waited, moved, sent, arrived, ordered, taken, done = api.since(start)
     assert waited[0] == "cuEventSynchronize"  # the pinned memory is free
     assert moved[:2] == ("cuStreamWaitEvent", uploads)  # and the landing place

@@ -56,7 +56,7 @@ def test_a_device_makes_the_same_values(folder, augment, color):
             places = places or [input_of(b, values) for b in (gpu, cpu)]
             before, launched = driver.sent, driver.launches
             for backend, place in zip((gpu, cpu), places, strict=True):
-                backend.upload(place, values)
+                backend.upload([(place, values)])
             assert driver.launches == launched + 1
             made = np.asarray(values)
             assert np.array_equal(cpu.download(places[1]), made)
@@ -77,7 +77,7 @@ def test_values_go_into_arrays_of_another_type(folder):
     values, _ = next(data.derived(0))
     for backend in (open_backend("cpu"), CUDA(Simulated(backwards=True))):
         place = input_of(backend, values, np.float64)
-        backend.upload(place, values)
+        backend.upload([(place, values)])
         assert np.abs(backend.download(place) - np.asarray(values)).max() < 1e-6
 
 
@@ -89,7 +89,7 @@ def test_arrays_and_derived_values_take_turns(folder):
     values = [v for v, _ in data.derived(0)]
     place = input_of(gpu, values[0])
     for given, expected in ((values[0], first), (second, second), (values[2], third), (values[1], second), (values[0], first)):
-        gpu.upload(place, given)
+        gpu.upload([(place, given)])
         assert np.abs(gpu.download(place) - expected).max() < 1e-6
 
 
@@ -101,7 +101,7 @@ def test_training_on_a_device(folder, monkeypatch):
         model = nn.Sequential([nn.Input((5, 5, 3)), nn.GlobalAveragePooling2D(), nn.Dense(2)], seed=0)
         model.compile(nn.SGD(learning_rate=0.5), loss="cross_entropy", device=device)
         uploads, backend = [], model.network.backend
-        monkeypatch.setattr(backend, "upload", lambda array, values, to=backend.upload, seen=uploads: (seen.append(values), to(array, values)))
+        monkeypatch.setattr(backend, "upload", lambda pairs, to=backend.upload, seen=uploads: (seen.extend(v for _, v in pairs), to(pairs)))
         histories.append(model.fit(train, valid, epochs=2))
         assert sum(isinstance(values, Derived) for values in uploads) == 2 * (len(train) + len(valid))
     for column in ("train_loss", "valid_loss"):
