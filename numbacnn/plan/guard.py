@@ -1,8 +1,8 @@
 """Pass: on a device that works on while the host does something else, what outlives a step changes only while every loss so far was finite.
 
-There the host sees a step's losses when the next one is under way. A permission in the device's memory is withdrawn by the first loss that is
-not finite, and all launches that change weights, optimizer state or running statistics ask for it, until the host gives it anew: the
-weights stay those with which that loss was computed.
+There the host sees a step's losses when the next one is under way. A permission in the device's memory (`Flat.permission`, one for the plans of
+all batch sizes) is withdrawn by the first loss that is not finite, and all launches that change weights, optimizer state or running statistics
+ask for it, until the host gives it anew: the weights stay those with which that loss was computed.
 """
 
 from dataclasses import replace

@@ -54,12 +54,16 @@ class Layout:
 
 
 class Flat:
-    """The memory behind a layout: the weights and the optimizer's slots, shared by the plans of all batch sizes."""
+    """The memory behind a layout: the weights and the optimizer's slots, shared by the plans of all batch sizes.
+
+    permission: 0 from the first loss that is not finite until the host writes 1 again (plan/guard.py).
+    """
 
     def __init__(self, layout: Layout, slots: Iterable[str], dtype: type = np.float32):
         self.layout = layout
         self.weights = np.zeros(layout.size, dtype)
         self.slots = {name: np.zeros(layout.size, dtype) for name in slots}
+        self.permission = np.ones(1, dtype)
 
     @functools.cached_property
     def sums(self) -> np.ndarray:

@@ -165,10 +165,11 @@ class Plan:
             whole.array = backend.adopt(flat.weights)
             for name, b in self.slots.items():
                 b.array = backend.adopt(flat.slots[name])
+        if self.permission is not None:
+            self.permission.array = backend.adopt(flat.permission)
         if sums is not None:
             sums.array = backend.adopt(flat.sums)
-        inputs = [*self.trace.inputs.values(), *self.trace.targets, *self.trace.seeds, self.clock, self.rates, self.gathering, self.permission]
-        inputs += self.slots.values()
+        inputs = [*self.trace.inputs.values(), *self.trace.targets, *self.trace.seeds, self.clock, self.rates, self.gathering, *self.slots.values()]
         give_memory(backend, [*self.prologue, *self.launches], [b for b in (*inputs, *roots) if b], places, self.arena_bytes)
         early = len(self.prologue)
         with blame.compiling(self):
@@ -176,11 +177,10 @@ class Plan:
         self.early, self.calls = calls[:early], calls[early:]
         self.prepare, self.compute = backend.replay(self.early), backend.replay(self.calls[: self.update_at])
         self.update, self.gather = (backend.replay(self.calls[self.update_at : end]) for end in (None, self.step_at))
-        homes = {id(b.array) for b in (*self.weights.values(), *self.slots.values(), whole, sums) if b is not None and b.array is not None}
+        homes = {id(b.array) for b in (*self.weights.values(), *self.slots.values(), whole, sums, self.permission) if b is not None and b.array is not None}
         writes = {root for launch in self.launches for root in launch.writes}
         self.changes = [root.array for root in writes if id(root.array) in homes]
         self.stale = True  # the prologue has not run for the weights as they are
-        self.permit()
 
     @staticmethod
     def _check_sizes(graph: Graph, shapes: dict[str, Shape]) -> None:
@@ -218,7 +218,7 @@ class Plan:
         """As `run`, but the device may still be at work: what is returned waits for the result. The next run may be started before.
 
         With an optimizer, and a loss that is not finite, nothing changes, neither in this run nor in those that were started before the host saw
-        its result, until `permit` is called.
+        its result: on such a device, until the host gives `flat.permission` anew.
         """
         inputs = (self.trace.inputs[name] for name in self.graph.inputs)
         given = [*zip(inputs, xs, strict=True), *zip(self.trace.targets, targets, strict=True), (self.clock, np.array(clock, np.uint64))]
@@ -257,11 +257,6 @@ class Plan:
             return Result([next(found) for _ in self.trace.outputs], losses, float(sum(next(found).sum() for _ in self.trace.penalties)))
 
         return result
-
-    def permit(self) -> None:
-        """Runs may change weights again, after a loss that was not finite."""
-        if self.permission is not None:
-            self.backend.upload([(self.permission.real(), np.ones(1))])
 
     def weight_gradient(self, path: str) -> np.ndarray:
         """Gradient of a trained weight after a run (plans without an optimizer keep them all)."""

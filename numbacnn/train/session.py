@@ -41,7 +41,6 @@ class _Step:
     """A step under way. before: the session's step, updates and waiting, without it."""
 
     network: Network
-    plan: Plan
     result: Callable[[], Result]
     xs: list
     targets: list
@@ -123,7 +122,7 @@ class Session:
             together = self.waiting + len(xs[0])
             gather = None if waits is None else (len(xs[0]), float(self.waiting > 0), 0.0 if waits else 1 / together)
             result = plan.start(xs, targets, shares, (self.seed, self.step), rates, gather)
-            self.under_way.append(_Step(self.network, plan, result, xs, targets, shares, (self.step, self.updates, self.waiting)))
+            self.under_way.append(_Step(self.network, result, xs, targets, shares, (self.step, self.updates, self.waiting)))
             self.step += 1
             self.waiting = together if waits else 0
             self.updates += not waits
@@ -144,9 +143,17 @@ class Session:
                 later = len(self.under_way)
                 self.under_way.clear()
                 self.step, self.updates, self.waiting = step.before
-                step.plan.permit()
+                self._permit()
                 return step, later
         return None
+
+    def _permit(self) -> None:
+        """Steps may change weights again, after a loss that was not finite."""
+        if self.flat is not None:
+            with self.network.lock:
+                self.network.fetch()
+                self.flat.permission[...] = 1
+                self.network.send()
 
     def begin(self, seed: int, resuming: bool) -> None:
         """Before a fit: what the last one left behind goes, unless this one goes on with it."""
