@@ -19,7 +19,7 @@ from .saving import Saving
 from .train import loop, rates
 from .train.callbacks import Lines, as_list
 from .train.network import How, Network
-from .train.session import Session, Totals
+from .train.session import Session
 from .transfer import Transfer
 
 _seeds: Iterator[int] | None = None
@@ -370,9 +370,8 @@ class Model(Transfer, Labelling, Saving):
 
     def train_on_batch(self, x: Any, y: Any, sample_weight: Any = None, class_weight: dict[int, float] | None = None) -> dict[str, float]:
         """One step on one batch; returns {"loss": …, metrics} of that batch."""
-        totals, x = Totals(), self._see(x)
-        self.session.train((x, y) if sample_weight is None else (x, y, sample_weight), totals, class_weight)
-        self.session.settle(totals)
+        x = self._see(x)
+        totals = self.session.train_alone((x, y) if sample_weight is None else (x, y, sample_weight), class_weight)
         return self.session.logs(totals)
 
     def evaluate(self, x: Any, y: Any = None, batch_size: int = 32, sample_weight: Any = None) -> dict[str, float]:

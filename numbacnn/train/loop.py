@@ -81,15 +81,15 @@ def fit(
                 calls.on_train_batch_begin(batch, {})
                 work.train.train(item, totals, class_weight, waits)
                 if batch + 1 == steps:
-                    session.settle(totals)
+                    session.settle()
                 elapsed = time.perf_counter() - start
                 logs = {f"train_{k}": v for k, v in session.logs(totals).items()}
                 calls.on_train_batch_end(batch, logs | {"images_per_second": (totals.samples - before) / elapsed})
                 if interrupt.pressed and not waits:
-                    session.settle(totals)
+                    session.settle()
                     model.position = {"epoch": epoch, "batch": batch + 1, "totals": totals.to_json()}
                     raise KeyboardInterrupt
-            session.settle(totals)
+            session.settle()
             trained = time.perf_counter() - start
             row: dict[str, Any] = {"epoch": epoch + 1}
             row |= {f"train_{k}": v for k, v in session.logs(totals).items()}
@@ -126,8 +126,8 @@ def fit(
         raise
     finally:
         interrupt.restore()
-        session.abandon()
         session.factor, session.momentum = 1.0, None  # `train_on_batch` knows no schedule
+        session.abandon()
     calls.on_train_end({k: v[-1] for k, v in history.items()})
     return history
 

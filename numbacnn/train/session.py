@@ -1,5 +1,6 @@
 """A compiled model: optimizer, losses and metrics at work on a network, one batch at a time."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,13 +39,14 @@ class Totals:
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """A step under way. before: the session's step, updates and waiting, without it."""
+    """A step under way. totals: what its results are added to; before: the session's step, updates and waiting, without it."""
 
     network: Network
     result: Callable[[], Result]
     xs: list
     targets: list
     shares: list
+    totals: Totals
     before: tuple[int, int, int]
 
 
@@ -62,6 +64,7 @@ class Session:
         learning_rates: list[float],
     ):
         self.network, self.optimizer = network, optimizer
+        self.lock = threading.RLock()  # threads that train one model take turns
         self.losses, self.loss_weights, self.metrics = losses, loss_weights, metrics
         self.groups, self.learning_rates = groups, learning_rates
         self.factor = 1.0  # what a schedule multiplies all learning rates by
@@ -86,30 +89,50 @@ class Session:
     def train(self, batch: Sequence[Any], totals: Totals, class_weight: dict[int, float] | None = None, waits: bool | None = None) -> None:
         """One step: forward, backward, update. Raises NotFiniteError before a loss that is NaN can reach the weights.
 
-        A device that works on by itself adds its results to the totals when the next steps are under way, the first ones' apart; `settle`
-        waits for the rest, and is to be called before the totals count or anything else is done with the model. So a NaN may be found by a later call:
-        its error's `later` says how many steps later, and those have changed nothing either.
+        Where the device works on by itself, the results are added to the totals when the next step is under way, those of the first one at once;
+        `settle` waits for the rest, and is to be called before the totals count or anything else is done with the model. So a NaN may be found by
+        a later call: its error's `later` says how many steps later, and those have changed nothing either.
 
         waits: the gradients wait for those of the next batch (True), or complete those that wait, for one update with the mean over
         all their samples (False); None: the batch stands alone.
         """
-        self._start(batch, class_weight, waits)
-        self._collect(totals, self.network.backend.ahead if totals.samples else 0)
+        with self.lock:
+            self._start(batch, totals, class_weight, waits)
+            self._collect(self.network.backend.ahead if totals.samples else 0)
 
-    def settle(self, totals: Totals) -> None:
+    def train_alone(self, batch: Sequence[Any], class_weight: dict[int, float] | None = None) -> Totals:
+        """One step, and its results."""
+        totals = Totals()
+        with self.lock:
+            try:
+                self.train(batch, totals, class_weight)
+                self.settle()
+            except BaseException:
+                self.abandon()
+                raise
+        return totals
+
+    def settle(self) -> None:
         """Wait for all steps that `train` has started. Raises NotFiniteError like it."""
-        self._collect(totals, 0)
+        with self.lock:
+            self._collect(0)
 
     def abandon(self) -> None:
         """Wait for steps under way whose results nobody wants."""
-        self._look(Totals(), 0)
+        with self.lock:
+            for step in self.under_way:
+                if not step.result().is_finite:
+                    self._undo(step)
+                    break
+            self.under_way.clear()
 
     def attempt(self, batch: Sequence[Any], totals: Totals) -> bool:
         """`train` and `settle`, but where the loss is not finite nobody asks why: whether it is."""
-        self._start(batch, None, None)
-        return self._look(totals, 0) is None
+        with self.lock:
+            self._start(batch, totals, None, None)
+            return self._look(0) is None
 
-    def _start(self, batch: Sequence[Any], class_weight: dict[int, float] | None, waits: bool | None) -> None:
+    def _start(self, batch: Sequence[Any], totals: Totals, class_weight: dict[int, float] | None, waits: bool | None) -> None:
         xs, targets, weights = self._batch(batch, class_weight)
         with self.network.lock:
             self.prepare()
@@ -122,33 +145,32 @@ class Session:
             together = self.waiting + len(xs[0])
             gather = None if waits is None else (len(xs[0]), float(self.waiting > 0), 0.0 if waits else 1 / together)
             result = plan.start(xs, targets, shares, (self.seed, self.step), rates, gather)
-            self.under_way.append(_Step(self.network, result, xs, targets, shares, (self.step, self.updates, self.waiting)))
+            self.under_way.append(_Step(self.network, result, xs, targets, shares, totals, (self.step, self.updates, self.waiting)))
             self.step += 1
             self.waiting = together if waits else 0
             self.updates += not waits
             self.network.touch()
 
-    def _collect(self, totals: Totals, most: int) -> None:
-        if (failed := self._look(totals, most)) is not None:
+    def _collect(self, most: int) -> None:
+        if (failed := self._look(most)) is not None:
             step, later = failed
             raise NotFiniteError(diagnose(self, step.network, step.xs, step.targets, step.shares), later)
 
-    def _look(self, totals: Totals, most: int) -> "tuple[_Step, int] | None":
+    def _look(self, most: int) -> "tuple[_Step, int] | None":
         """Add results of steps under way until at most so many are left. Where a loss is not finite: the step, and how many were started after it."""
         while len(self.under_way) > most:
+            result = self.under_way[0].result()  # an interrupted wait leaves the step to `abandon`
             step = self.under_way.popleft()
-            with self.on(step.network):
-                fine = self._add(totals, step.result(), step.targets, step.shares, training=True)
-            if not fine:
-                later = len(self.under_way)
-                self.under_way.clear()
-                self.step, self.updates, self.waiting = step.before
-                self._permit()
+            later = len(self.under_way)
+            if not self._add(step.totals, result, step.targets, step.shares, training=True):
+                self._undo(step)
                 return step, later
         return None
 
-    def _permit(self) -> None:
-        """Steps may change weights again, after a loss that was not finite."""
+    def _undo(self, step: _Step) -> None:
+        """Go on as if this step, whose loss was not finite, and those behind it had not been: they have changed nothing."""
+        self.under_way.clear()
+        self.step, self.updates, self.waiting = step.before
         if self.flat is not None:
             with self.network.lock:
                 self.network.fetch()
@@ -193,8 +215,7 @@ class Session:
             result = network.plan("evaluate", xs, losses=self.losses).start(xs, targets, shares)
 
         def wait() -> Result:
-            with self.on(network):
-                self._add(totals, result(), targets, shares)
+            self._add(totals, result(), targets, shares)
             return result()
 
         return wait
@@ -304,15 +325,16 @@ class Session:
     # ---- sums
 
     def _add(self, totals: Totals, result: Any, targets: list, shares: list, training: bool = False) -> bool:
-        """Add a batch's result to the sums; whether its loss is finite."""
+        """Add a batch's result to the sums; whether its loss is finite: in training, metrics are not asked for where it is not."""
         n = len(result.outputs[0])
         each = np.array([0.0 if loss is None else float((loss.astype(np.float64) * s).sum()) for loss, s in zip(result.losses, shares, strict=True)])
         loss = float(each.sum()) + result.penalty
         totals.samples += n
         totals.loss += loss * n
         totals.losses = (totals.losses if len(totals.losses) else np.zeros(len(each))) + each * n
+        fine = bool(np.isfinite(loss))
         for i, (output, target) in enumerate(zip(result.outputs, targets, strict=True)):
-            if target is None or not self.metrics[i]:
+            if target is None or not self.metrics[i] or (training and not fine):
                 continue
             loss_of, link = self.losses[i], self.network.links[i]
             prediction = output if link or not loss_of.link else loss_of.activate(output)
@@ -321,7 +343,7 @@ class Session:
                     continue
                 counted = metric.count(target, prediction, np.ones(len(target)), loss_of.link or link)  # unweighted, as in Keras
                 totals.counts[key] = metric.add(totals.counts.get(key), counted)
-        return bool(np.isfinite(loss))
+        return fine
 
     def _names(self, output: int, metrics: list) -> list[str]:
         """What columns call an output's metrics: several of one name become name, name_1, …, as in Keras."""

@@ -1,10 +1,14 @@
 """Steps that are under way when something goes wrong: on the simulated GPU, which sees a loss when it has the next step to do, as on the CPU."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
-from little import network, same, samples
+from little import same
 
 import numbacnn as nn
+from numbacnn.metrics.accuracy import Accuracy
 from numbacnn.train.session import Totals
 
 DEVICES = pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -41,10 +45,82 @@ def test_batches_of_all_sizes_lose_and_get_back_the_permission_together(device, 
     with pytest.raises(nn.NotFiniteError, match="holds NaN"):
         for rows in (slice(4, 6), slice(6, 7)):
             model.session.train((spoilt[rows], y[rows]), totals)
-        model.session.settle(totals)
+        model.session.settle()
     if bad == [6]:
         other.train_on_batch(x[4:6], y[4:6])
     assert model.session.counts() == other.session.counts() and same(model.get_weights(), other.get_weights())
     for m in (model, other):
         m.fit(x, y, batch_size=2)
     assert same(model.get_weights(), other.get_weights())
+
+
+@DEVICES
+def test_threads_that_train_a_model_get_the_losses_of_their_own_batches(device):
+    x, y = points(8)
+    model, losses = dense(device), {0: [], 1: []}
+    model.session.learning_rates = [0.0]
+    parts = [(x[:4], y[:4]), (x[4:], y[4:])]
+    expected = [model.train_on_batch(*part)["loss"] for part in parts]
+    pause, seen = model.session._start, []
+
+    def slow(*args):
+        pause(*args)
+        seen.append(threading.get_ident())
+        time.sleep(0.001)  # the other thread may go on
+
+    model.session._start = slow
+
+    def work(i):
+        losses[i] += [model.train_on_batch(*parts[i])["loss"] for _ in range(20)]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in losses]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(seen)) == 2
+    assert losses == {i: [loss] * 20 for i, loss in enumerate(expected)}
+
+
+class Breaks(Accuracy):
+    """A metric that fails from the second batch on."""
+
+    def count(self, *args):
+        self.__dict__["calls"] = self.__dict__.get("calls", 0) + 1
+        if self.calls > 1:
+            raise ValueError("the metric broke")
+        return super().count(*args)
+
+
+@DEVICES
+def test_a_fit_that_a_metric_ends_leaves_the_session_in_order(device):
+    x, y = points()
+    model = dense(device)
+    model.compile(nn.SGD(0.1), "cross_entropy", ["accuracy"], device=device)
+    model.session.metrics[0][0] = Breaks()
+    with pytest.raises(ValueError, match="the metric broke") as found:
+        model.fit(x, y, batch_size=2, schedule="one_cycle")
+    assert found.value.__context__ is None
+    assert (model.session.factor, model.session.momentum, len(model.session.under_way)) == (1.0, None, 0)
+
+
+def test_a_step_whose_wait_was_interrupted_still_loses_what_it_must(monkeypatch):
+    """Ctrl-C in a notebook, between the start of a bad step and its result: the next step trains again."""
+    x, y = points()
+    model = dense("cuda")
+    model.train_on_batch(x[:2], y[:2])
+    driver = model.network.backend.driver
+    plain, waits = driver.wait, []
+
+    def wait(event=None):
+        if event is not None and not waits:
+            waits.append(event)
+            raise KeyboardInterrupt
+        plain(event)
+
+    monkeypatch.setattr(driver, "wait", wait)
+    before, counts = model.get_weights(), model.session.counts()
+    with pytest.raises(KeyboardInterrupt):
+        model.train_on_batch(x[:2] * np.float32(np.nan), y[:2])
+    assert same(model.get_weights(), before) and model.session.counts() == counts
+    assert model.train_on_batch(x[:2], y[:2])["loss"] > 0 and not same(model.get_weights(), before)
