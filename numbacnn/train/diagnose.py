@@ -19,10 +19,9 @@ def diagnose(session: Any, network: Network, xs: list, targets: list, shares: li
             if not np.isfinite(array).all():
                 return f"the loss is not finite; layer {owner!r} went bad first: its weight {name} is NaN or infinite. {WAY_OUT}"
     names = [n.name for n in network.graph.nodes]
-    with network.lock:
-        plan = network.plan("diagnose", xs, training=True, losses=session.losses, keep=tuple(names), folding=False)
+    with network.lock:  # the plan keeps every layer's output: nobody else wants it
+        plan = network.make([x.shape for x in xs], network.choices, training=True, losses=session.losses, keep=tuple(names), folding=False)
         result = plan.run(xs, targets, shares, (session.seed, session.step))
-        network.forget()  # that plan keeps every layer's output
     for name in names:
         value = plan.value(name)
         if not np.isfinite(value).all():

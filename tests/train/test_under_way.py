@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from little import same
+from little import network, same, samples
 
 import numbacnn as nn
 from numbacnn.metrics.accuracy import Accuracy
@@ -124,3 +124,26 @@ def test_a_step_whose_wait_was_interrupted_still_loses_what_it_must(monkeypatch)
         model.train_on_batch(x[:2] * np.float32(np.nan), y[:2])
     assert same(model.get_weights(), before) and model.session.counts() == counts
     assert model.train_on_batch(x[:2], y[:2])["loss"] > 0 and not same(model.get_weights(), before)
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value)")
+@DEVICES
+def test_after_a_bad_loss_behind_kept_features_the_whole_network_goes_on(device):
+    x, _ = samples(10)
+    y = np.random.default_rng(0).standard_normal((10, 3)).astype(np.float32)
+    spoilt = y.copy()
+    spoilt[5] = 3e38  # its square is infinite
+    made, other = network(), network()
+    for m in (made, other):
+        m.freeze(until="avg_pool")
+        m.compile(nn.SGD(0.1), "mse", device=device)
+        m.fit(x, y, batch_size=4, keep_features=False)
+    with pytest.raises(nn.NotFiniteError, match="check the targets"):
+        made.fit(x, spoilt, batch_size=4)
+    assert same(made.get_weights(), other.get_weights())
+    for m in (made, other):
+        m.session.step = m.session.updates = 0
+        m.get_layer("predictions").set_weights([w + 1 for w in m.get_layer("predictions").get_weights()])
+        m.results = m.evaluate(x, y), m.fit(x, y, batch_size=4, keep_features=False)["train_loss"], m.fit(x, y, batch_size=4)["train_loss"], m.predict(x)
+    assert made.results[:3] == other.results[:3] and same(made.results[3:], other.results[3:])
+    assert made.results[0]["loss"] != made.evaluate(x, y)["loss"]
