@@ -73,10 +73,14 @@ class CPU:
         """A copy that is the caller's own."""
         return array.copy()
 
-    def fetch(self, arrays: Sequence[np.ndarray]) -> Callable[[], list[np.ndarray]]:
-        """Copies of several arrays as they are after the launches so far."""
-        copies = [a.copy() for a in arrays]
-        return lambda: copies
+    def fetching(self, arrays: Sequence[np.ndarray]) -> Callable[[], Callable[[], list[np.ndarray]]]:
+        """A call that copies arrays as they are after the launches so far; what it returns gives the copies."""
+
+        def fetch() -> Callable[[], list[np.ndarray]]:
+            copies = [a.copy() for a in arrays]
+            return lambda: copies
+
+        return fetch
 
     def refuses(self, kernel: jit.Kernel) -> str | None:
         """Why a kernel cannot run here."""

@@ -14,7 +14,7 @@ from ..jit import Kernel
 from ..twin import gpu_type
 from .derived import Derived, DerivedWay, way_key
 from .device_array import DeviceArray, Memory, parameters
-from .way import Together, Way, WayBack
+from .way import Together, Way, WaysBack
 
 ALIGNMENT = 16  # bytes, at least, of every array
 PLAIN = 2  # replays that are launched one by one, before they are worth a graph
@@ -48,7 +48,6 @@ class CUDA:
         self.homes: dict[int, tuple[np.ndarray, Memory]] = {}  # by the address of host arrays that have a copy there
         self.starts: dict[Memory, int] = {}  # those addresses, by the copies
         self.changed: set[int] = set()  # of those, which the GPU has written since
-        self.returns: dict[tuple, list[WayBack]] = {}  # by the shapes and types that come back on them: those that nobody waits for
 
     @property
     def capability(self) -> int:
@@ -119,8 +118,8 @@ class CUDA:
     def release(self) -> None:
         """Bring home what has changed and forget all weights: no plan uses them any more."""
         self.pull()
-        for found in (self.homes, self.starts, self.returns):
-            found.clear()
+        self.homes.clear()
+        self.starts.clear()
 
     def _send(self, address: int, array: np.ndarray) -> None:
         if array.nbytes:
@@ -165,22 +164,9 @@ class CUDA:
         self._fetch([(copy, array.address)])
         return copy
 
-    def fetch(self, arrays: Sequence[DeviceArray]) -> Callable[[], list[np.ndarray]]:
-        """Copies of several arrays as they are after the launches so far: what is returned waits for them."""
-        self.driver.enter()
-        with self.driver.lock:
-            key = tuple((a.shape, a.dtype) for a in arrays)
-            spare = self.returns.setdefault(key, [])
-            home = spare.pop() if spare else WayBack(self.driver, key)
-            home.take(arrays)
-
-        def wait() -> list[np.ndarray]:
-            self.driver.enter()  # perhaps another thread than the one that started it
-            copies = home.wait()
-            spare.append(home)
-            return copies
-
-        return wait
+    def fetching(self, arrays: Sequence[DeviceArray]) -> Callable[[], Callable[[], list[np.ndarray]]]:
+        """A call that starts to copy arrays as they are after the launches so far; what it returns waits for the copies."""
+        return WaysBack(self.driver, arrays)
 
     # ---- kernels
 

@@ -1,7 +1,7 @@
 """The way of a batch to a device with memory of its own, and of results from there."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,17 +80,43 @@ class Together(Way):
             self.driver.move(array.address, self.landing[i].address + start, array.nbytes)
 
 
-class WayBack:
-    """Pinned memory that arrays of these kinds come home to, behind what was launched before."""
+class WaysBack:
+    """The same arrays' way home, run after run: a call sends them off, behind what was launched before, and what it returns waits for copies.
 
-    def __init__(self, driver: Any, kinds: Sequence[Kind]):
+    Each call that nobody has waited for yet has pinned memory of its own; it goes when whoever holds these ways does.
+    """
+
+    def __init__(self, driver: Any, arrays: Sequence[DeviceArray]):
+        self.driver, self.arrays = driver, arrays
+        self.spare: list[_WayBack] = []
+
+    def __call__(self) -> Callable[[], list[np.ndarray]]:
+        self.driver.enter()
+        with self.driver.lock:
+            way = self.spare.pop() if self.spare else _WayBack(self.driver, self.arrays)
+            way.take(self.arrays)
+
+        def wait() -> list[np.ndarray]:
+            self.driver.enter()  # perhaps another thread than the one that started it
+            copies = way.wait()
+            self.spare.append(way)
+            return copies
+
+        return wait
+
+
+class _WayBack:
+    """Pinned memory that such arrays come home to."""
+
+    def __init__(self, driver: Any, arrays: Sequence[DeviceArray]):
+        kinds = [(a.shape, a.dtype) for a in arrays]
         starts, nbytes = side_by_side(kinds)
         self.driver, self.there, self.pinned = driver, driver.event(), Pinned(driver, nbytes)
-        self.arrays = [part(self.pinned.array, start, kind) for start, kind in zip(starts, kinds, strict=True)]
+        self.homes = [part(self.pinned.array, *place) for place in zip(starts, kinds, strict=True)]
 
     def take(self, arrays: Sequence[DeviceArray]) -> None:
         """Send them on their way."""
-        for home, array in zip(self.arrays, arrays, strict=True):
+        for home, array in zip(self.homes, arrays, strict=True):
             if array.nbytes:
                 self.driver.fetch(home.ctypes.data, array.address, array.nbytes)
         self.driver.mark(self.there)
@@ -98,4 +124,4 @@ class WayBack:
     def wait(self) -> list[np.ndarray]:
         """Copies, when they have come."""
         self.driver.wait(self.there)
-        return [home.copy() for home in self.arrays]
+        return [home.copy() for home in self.homes]

@@ -177,6 +177,7 @@ class Plan:
         self.early, self.calls = calls[:early], calls[early:]
         self.prepare, self.compute = backend.replay(self.early), backend.replay(self.calls[: self.update_at])
         self.update, self.gather = (backend.replay(self.calls[self.update_at : end]) for end in (None, self.step_at))
+        self.fetch = backend.fetching([b.real() for b in (*(b for b in self.trace.losses if b), *self.trace.outputs, *self.trace.penalties)])
         homes = {id(b.array) for b in (*self.weights.values(), *self.slots.values(), whole, sums, self.permission) if b is not None and b.array is not None}
         writes = {root for launch in self.launches for root in launch.writes}
         self.changes = [root.array for root in writes if id(root.array) in homes]
@@ -233,22 +234,21 @@ class Plan:
         with blame.running(self):
             self.compute()
         change = self.gather if gather is not None and not gather[2] else self.update
-        there = [b.real() for b in (*(b for b in self.trace.losses if b is not None), *self.trace.outputs, *self.trace.penalties)]
         if self.permission is None and self.update_at < len(self.launches):
-            result = self._results(there)
+            result = self._results()
             if result().is_finite:  # else what outlives the run stays as it was
                 with blame.running(self):
                     change()
         else:
             with blame.running(self):
                 change()
-            result = self._results(there)
+            result = self._results()
         self.backend.written(self.changes)
         return result
 
-    def _results(self, there: list[Any]) -> Callable[[], Result]:
-        """What waits for the arrays of losses, outputs and penalties."""
-        fetched = self.backend.fetch(there)
+    def _results(self) -> Callable[[], Result]:
+        """What waits for losses, outputs and penalties as they are after the launches so far."""
+        fetched = self.fetch()
 
         @functools.cache
         def result() -> Result:

@@ -370,7 +370,8 @@ def test_results_come_back_while_the_next_run_is_under_way(backend, monkeypatch)
     monkeypatch.setattr(backend.driver, "pin", pin)
     arrays = [backend.view(backend.allocate(16), 0, (n,), np.float32) for n in (4, 1)]
     start = len(api.calls)
-    first, second = backend.fetch(arrays), backend.fetch(arrays)
+    fetch = backend.fetching(arrays)
+    first, second = fetch(), fetch()
     names = [name for name, *_ in api.since(start)]
     assert names.count("cuMemcpyDtoHAsync") == 4 and "cuEventSynchronize" not in names and "cuStreamSynchronize" not in names
     start = len(api.calls)
@@ -379,7 +380,7 @@ def test_results_come_back_while_the_next_run_is_under_way(backend, monkeypatch)
     values = first()
     assert [name for name, *_ in api.since(start)] == ["cuEventSynchronize"]
     assert [a.tolist() for a in values] == [[0, 1, 2, 3], [0]]
-    third = backend.fetch(arrays)  # on the first one's way
+    third = fetch()  # on the first one's way
     memory[0].fill(0)
     assert second()[0].tolist() == [7] * 4 and values[0].tolist() == [0, 1, 2, 3]
     assert third()[0].tolist() == [0] * 4 and len(memory) == 2

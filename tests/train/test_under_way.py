@@ -1,5 +1,6 @@
 """Steps that are under way when something goes wrong: on the simulated GPU, which sees a loss when it has the next step to do, as on the CPU."""
 
+import gc
 import threading
 import time
 
@@ -9,6 +10,7 @@ from little import network, same, samples
 
 import numbacnn as nn
 from numbacnn.metrics.accuracy import Accuracy
+from numbacnn.train.network import PLANS
 from numbacnn.train.session import Totals
 
 DEVICES = pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -147,3 +149,15 @@ def test_after_a_bad_loss_behind_kept_features_the_whole_network_goes_on(device)
         m.results = m.evaluate(x, y), m.fit(x, y, batch_size=4, keep_features=False)["train_loss"], m.fit(x, y, batch_size=4)["train_loss"], m.predict(x)
     assert made.results[:3] == other.results[:3] and same(made.results[3:], other.results[3:])
     assert made.results[0]["loss"] != made.evaluate(x, y)["loss"]
+
+
+def test_results_of_many_shapes_leave_no_pinned_memory_behind():
+    x = nn.Input((None, None, 1))
+    model = nn.Model(x, nn.Conv2D(2, 1)(x), seed=0)
+    model.network.use("cuda")
+    driver, kept = model.network.backend.driver, []
+    for size in range(3, 3 + 2 * PLANS):
+        assert model.predict(np.zeros((3, size, size, 1), np.float32), batch_size=1).shape == (3, size, size, 2)
+        gc.collect()
+        kept.append(len(driver.blocks))
+    assert kept[-1] == kept[PLANS]
