@@ -74,10 +74,11 @@ class Simulated:
         pass
 
     def wait(self, event: SimpleNamespace | None = None) -> None:
-        while self.fetched and (event is None or self.arrived < event.after):
-            target, values = self.fetched.popleft()
-            ctypes.memmove(target, values, len(values))
-            self.arrived += 1
+        with self.lock:  # backends wait for events without it
+            while self.fetched and (event is None or self.arrived < event.after):
+                target, values = self.fetched.popleft()
+                ctypes.memmove(target, values, len(values))
+                self.arrived += 1
 
     def refuses(self, kernel: Kernel) -> str | None:
         return None

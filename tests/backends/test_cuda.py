@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+import threading
+import time
+from collections import deque
 
 import numpy as np
 import pytest
@@ -213,3 +216,28 @@ def test_the_cpu_imports_nothing_of_cuda():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env=None)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_threads_that_wait_at_once_get_what_is_theirs():
+    class Slow(deque):
+        def popleft(self):
+            first = super().popleft()
+            time.sleep(1e-4)  # the others may go on
+            return first
+
+    backend, wrong = CUDA(Simulated()), []
+    backend.driver.fetched = Slow()
+
+    def work(number):
+        fetch = backend.fetching([backend.constant(np.full(64, number, np.float32))])
+        for _ in range(40):
+            wrong.extend(a for a in fetch()() if not (a == number).all())
+            for way in fetch.spare:
+                way.homes[0].fill(0)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
