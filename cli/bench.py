@@ -88,7 +88,7 @@ class Trial:
 
     def train(self) -> None:
         """One training step, with everything that fit does for it but reading images."""
-        from numbacnn.train.session import Totals
+        from numbacnn.train.goals import Totals
 
         self.session.factor = 0.0  # the weights stay as they are
         self.session.train((self.xs if len(self.xs) > 1 else self.xs[0], self.ys if len(self.ys) > 1 else self.ys[0]), Totals())

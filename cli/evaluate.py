@@ -90,7 +90,7 @@ def measure(model: Any, data: Any) -> "tuple[float, np.ndarray]":
     """(mean loss, confusion matrix) over a data set. Raises NotFiniteError where the model answers NaN."""
     import numpy as np
 
-    from numbacnn.train.session import Totals
+    from numbacnn.train.goals import Totals
 
     count, totals = len(model.classes), Totals()
     confusion = np.zeros((count, count), np.int64)

@@ -225,6 +225,18 @@ def test_class_and_sample_weights():
     assert all(np.array_equal(p, q) for p, q in zip(a.get_weights(), b.get_weights(), strict=True))
 
 
+def test_weights_of_samples_must_be_finite():
+    """A weighted loss that is not finite comes from finite ones, so that the weights would be lost before anybody looks."""
+    x, y = data()
+    model = make()
+    before = model.get_weights()
+    with pytest.raises(nn.DataError, match="sample 2 of the batch has weight nan: sample_weight and class_weight must be finite numbers"):
+        model.train_on_batch(x[:4], y[:4], sample_weight=[1, 1, np.nan, 1])
+    with pytest.raises(nn.DataError, match="has weight inf"):
+        model.fit(x, y, epochs=1, class_weight={0: 2.0, 1: np.inf})
+    assert all(np.array_equal(p, q) for p, q in zip(model.get_weights(), before, strict=True))
+
+
 def test_iterables_of_batches():
     x, y = data()
     batches = [(x[:8], y[:8]), (x[8:], y[8:])]

@@ -145,11 +145,14 @@ class Driver:
         if sys.is_finalizing() or os.getpid() != self.process:
             return  # the process takes it with it, or it is the parent's
         self.unwanted.append(calls)
-        if not self.recording:
-            self._give_back()
+        if not self.recording and self.lock.acquire(blocking=False):  # else whoever has the lock may be about to record: for the next one
+            try:
+                self._give_back()
+            finally:
+                self.lock.release()
 
     def _give_back(self) -> None:
-        if self.unwanted:
+        if self.unwanted and not self.recording:
             self.api.cuCtxPushCurrent(self.context)
             with contextlib.suppress(IndexError):  # another thread was faster
                 while True:
@@ -162,7 +165,8 @@ class Driver:
     def allocate(self, nbytes: int) -> int:
         """Address of a new block; DeviceError where there is not enough."""
         status, address = self.api.cuMemAlloc(max(nbytes, 1))
-        if status == self.api.CUresult.CUDA_ERROR_OUT_OF_MEMORY and gc.collect():  # models that refer to themselves may hold some
+        if status == self.api.CUresult.CUDA_ERROR_OUT_OF_MEMORY and (gc.collect() or self.unwanted):  # models that refer to themselves may hold some
+            self._give_back()
             status, address = self.api.cuMemAlloc(max(nbytes, 1))
         if status == self.api.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
             free, total = self("cuMemGetInfo")

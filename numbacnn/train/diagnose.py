@@ -26,5 +26,7 @@ def diagnose(session: Any, network: Network, xs: list, targets: list, shares: li
         value = plan.value(name)
         if not np.isfinite(value).all():
             return f"the loss is not finite; layer {name!r} went bad first: its output holds NaN or infinity. {WAY_OUT}"
+    if result.is_finite:
+        return "the loss was not finite, but is now for the same batch: its arrays have been changed since. To learn more, give each batch arrays of its own."
     shown = ", ".join(f"{float(np.nanmax(np.abs(o))):.3g}" for o in result.outputs)
     return f"the loss is not finite although every layer's output is (largest: {shown}): check the targets. {WAY_OUT}"

@@ -14,7 +14,8 @@ from ..data.arrays import for_plans
 from ..graph import Shape
 from .ahead import in_turn
 from .frozen import Frozen
-from .session import Session, Totals
+from .goals import Totals
+from .session import Session
 
 MEMORY = 1 << 30  # bytes of features that are kept in memory, training and validation data together
 DISK = 8 << 30  # bytes beyond that which are kept in a file, if they take no more than half of what is free

@@ -15,8 +15,9 @@ from .ahead import in_turn
 from .callbacks import Callbacks, as_list
 from .diagnose import WAY_OUT
 from .features import Work
+from .goals import Totals
 from .plateau import ReduceLROnPlateau
-from .session import Session, Totals
+from .session import Session
 
 
 def fit(

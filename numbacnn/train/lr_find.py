@@ -12,7 +12,8 @@ import numpy as np
 
 from ..data.arrays import as_data, for_plans
 from ..errors import ConfigError, DataError
-from .session import Session, Totals
+from .goals import Totals
+from .session import Session
 
 SMOOTHING = 0.98  # of the running mean of losses, whose start at zero is corrected
 DIVERGED = 4.0  # times the smallest loss

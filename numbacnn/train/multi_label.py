@@ -13,7 +13,7 @@ from ..metrics.precision import Precision
 from ..metrics.recall import Recall
 from ..metrics.thresholds import best_thresholds
 from .callbacks import Callback
-from .session import Totals
+from .goals import Totals
 
 
 @dataclass(frozen=True)

@@ -1,40 +1,19 @@
-"""A compiled model: optimizer, losses and metrics at work on a network, one batch at a time."""
+"""A compiled model: optimizer and goals at work on a network, one batch at a time."""
 
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, DataError, NotFiniteError
+from ..errors import ConfigError, NotFiniteError
 from ..plan import Flat, Plan, Result
 from .diagnose import diagnose
+from .goals import Goals, Totals
 from .network import Network
-
-
-@dataclass
-class Totals:
-    """Sums over the batches seen so far, from which losses and metrics follow."""
-
-    samples: int = 0
-    loss: float = 0.0
-    losses: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    counts: dict[str, Any] = field(default_factory=dict)  # name of a metric -> what it has added up
-
-    def to_json(self) -> dict:
-        return {
-            "samples": self.samples,
-            "loss": self.loss,
-            "losses": self.losses.tolist(),
-            "counts": {k: np.asarray(v).tolist() for k, v in self.counts.items()},
-        }
-
-    @classmethod
-    def from_json(cls, record: dict) -> "Totals":
-        return cls(record["samples"], record["loss"], np.array(record["losses"]), {k: np.array(v) for k, v in record["counts"].items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +29,8 @@ class _Step:
     before: tuple[int, int, int]
 
 
-class Session:
-    """losses, weights: one for each output; metrics: for each output a list; groups: owner -> learning-rate group."""
+class Session(Goals):
+    """groups: owner -> learning-rate group, by which learning_rates are numbered."""
 
     def __init__(
         self,
@@ -63,9 +42,9 @@ class Session:
         groups: dict[str, int],
         learning_rates: list[float],
     ):
+        super().__init__(network.graph.outputs, network.links, losses, loss_weights, metrics)
         self.network, self.optimizer = network, optimizer
         self.lock = threading.RLock()  # threads that train one model take turns
-        self.losses, self.loss_weights, self.metrics = losses, loss_weights, metrics
         self.groups, self.learning_rates = groups, learning_rates
         self.factor = 1.0  # what a schedule multiplies all learning rates by
         self.momentum: float | None = None  # what a schedule puts in the place of the optimizer's
@@ -77,12 +56,6 @@ class Session:
         self.under_way: deque[_Step] = deque()  # steps that the device was given, and whose results nobody has seen
         self.flat: Flat | None = None
         self.saved: dict[tuple[str, str], np.ndarray] = {}  # (slot, path of the weight) -> state of weights that are not trained now
-        self.names = [self._names(i, own) for i, own in enumerate(metrics)]
-        for output, loss, link in zip(network.graph.outputs, losses, network.links, strict=True):
-            if loss is not None and loss.link and link and link != loss.link:
-                raise ConfigError(
-                    f"output {output!r} ends in {link}, but loss {type(loss).__name__} goes with {loss.link}: change the last activation or the loss"
-                )
 
     # ---- one batch
 
@@ -137,7 +110,7 @@ class Session:
         with self.network.lock:
             self.prepare()
             plan = self.plan(xs, waits is not None)
-            shares = self._shares(weights)
+            shares = self.shares(weights)
             optimizer, moved = self.optimizer, self.optimizer.momentum_name
             if self.momentum is not None and moved:
                 optimizer = replace(optimizer, **{moved: self.momentum})
@@ -162,7 +135,7 @@ class Session:
             result = self.under_way[0].result()  # an interrupted wait leaves the step to `abandon`
             step = self.under_way.popleft()
             later = len(self.under_way)
-            if not self._add(step.totals, result, step.targets, step.shares, training=True):
+            if not self.add(step.totals, result, step.targets, step.shares, training=True):
                 self._undo(step)
                 return step, later
         return None
@@ -210,12 +183,12 @@ class Session:
     def evaluate(self, batch: Sequence[Any], totals: Totals) -> Callable[[], Result]:
         """Start on losses and metrics of one batch, with all weights at rest; what is returned waits for them and adds them up."""
         xs, targets, weights = self._batch(batch, None)
-        network, shares = self.network, self._shares(weights)
+        network, shares = self.network, self.shares(weights)
         with network.lock:
             result = network.plan("evaluate", xs, losses=self.losses).start(xs, targets, shares)
 
         def wait() -> Result:
-            self._add(totals, result(), targets, shares)
+            self.add(totals, result(), targets, shares)
             return result()
 
         return wait
@@ -277,99 +250,11 @@ class Session:
         """Keep state from `export` for the weights that will be trained."""
         self.saved |= {(slot, path): flat[start:stop] for slot, flat in slots.items() for path, start, stop in places}
 
-    # ---- from users' batches to arrays
-
     def _batch(self, batch: Sequence[Any], class_weight: dict[int, float] | None) -> tuple[list, list, list]:
+        """(inputs, targets, weights of samples) from what users give."""
         x, y, weight = (*batch, None)[:3]
         xs = self.network.inputs(x)
-        n, names = len(xs[0]), self.network.graph.outputs
-        shapes = self.network.shapes(xs)
-        if isinstance(y, dict):
-            if unknown := set(y) - set(names):
-                raise DataError(f"y names {', '.join(sorted(map(str, unknown)))}; the model's outputs are {', '.join(names)}")
-            y = [y.get(name) for name in names]
-        elif len(names) == 1:
-            y = [y]
-        if len(y) != len(names):
-            raise DataError(f"the model has {len(names)} outputs ({', '.join(names)}), y has {len(y)} parts")
-        targets, weights = [], []
-        for name, value, loss in zip(names, y, self.losses, strict=True):
-            if loss is None:
-                targets.append(None)
-                weights.append(None)
-                continue
-            if value is None:
-                raise DataError(f"output {name!r} has a loss but y gives nothing for it")
-            target = loss.target(np.asarray(value), shapes[name])
-            if len(target) != n:
-                raise DataError(f"x has {n} samples, y {len(target)}")
-            w = np.ones(n) if weight is None else np.asarray(weight, np.float64)
-            if w.shape != (n,):
-                raise DataError(f"sample_weight has shape {w.shape}; it needs one number for each of the {n} samples")
-            if class_weight is not None:
-                w = w * self._class_weight(name, target, class_weight)
-            targets.append(target.copy() if self.network.backend.ahead else target)  # who makes batches may use the memory again before they count
-            weights.append(w)
+        targets, weights = self.aims(y, weight, len(xs[0]), self.network.shapes(xs), class_weight)
+        if self.network.backend.ahead:  # who makes batches may use the memory again before the targets count
+            targets = [None if t is None else t.copy() for t in targets]
         return xs, targets, weights
-
-    @staticmethod
-    def _class_weight(name: str, target: np.ndarray, class_weight: dict[int, float]) -> np.ndarray:
-        if target.ndim != 2 or (target.shape[1] > 1 and not np.allclose(target.sum(1), 1)):
-            raise ConfigError(f"class_weight goes with one label a sample, but output {name!r} has targets of shape {target.shape}")
-        labels = target.argmax(1) if target.shape[1] > 1 else target[:, 0].astype(int)
-        return np.array([class_weight.get(int(k), 1.0) for k in labels])
-
-    def _shares(self, weights: list) -> list:
-        return [None if w is None else w * (factor / len(w)) for w, factor in zip(weights, self.loss_weights, strict=True)]
-
-    # ---- sums
-
-    def _add(self, totals: Totals, result: Any, targets: list, shares: list, training: bool = False) -> bool:
-        """Add a batch's result to the sums; whether its loss is finite: in training, metrics are not asked for where it is not."""
-        n = len(result.outputs[0])
-        each = np.array([0.0 if loss is None else float((loss.astype(np.float64) * s).sum()) for loss, s in zip(result.losses, shares, strict=True)])
-        loss = float(each.sum()) + result.penalty
-        totals.samples += n
-        totals.loss += loss * n
-        totals.losses = (totals.losses if len(totals.losses) else np.zeros(len(each))) + each * n
-        fine = bool(np.isfinite(loss))
-        for i, (output, target) in enumerate(zip(result.outputs, targets, strict=True)):
-            if target is None or not self.metrics[i] or (training and not fine):
-                continue
-            loss_of, link = self.losses[i], self.network.links[i]
-            prediction = output if link or not loss_of.link else loss_of.activate(output)
-            for metric, key in zip(self.metrics[i], self.names[i], strict=True):
-                if training and not metric.in_training:
-                    continue
-                counted = metric.count(target, prediction, np.ones(len(target)), loss_of.link or link)  # unweighted, as in Keras
-                totals.counts[key] = metric.add(totals.counts.get(key), counted)
-        return fine
-
-    def _names(self, output: int, metrics: list) -> list[str]:
-        """What columns call an output's metrics: several of one name become name, name_1, …, as in Keras."""
-        outputs, names = self.network.graph.outputs, []
-        for metric in metrics:
-            base = metric.name if len(outputs) == 1 else f"{outputs[output]}_{metric.name}"
-            names.append(next(n for i in range(len(metrics)) if (n := f"{base}_{i}" if i else base) not in names))
-        return names
-
-    def measured(self, training: bool = False) -> list[str]:
-        """Names of the metrics that training or evaluation gives, without prefix. The first one of all tells which epoch is the best."""
-        pairs = [pair for metrics, names in zip(self.metrics, self.names, strict=True) for pair in zip(metrics, names, strict=True)]
-        return [name for metric, name in pairs if metric.in_training or not training]
-
-    def logs(self, totals: Totals) -> dict[str, float]:
-        """Loss and metrics of the batches summed so far."""
-        n = max(totals.samples, 1)
-        logs = {"loss": totals.loss / n}
-        if len(self.losses) > 1:
-            logs |= {
-                f"{name}_loss": float(value / n)
-                for name, value, loss in zip(self.network.graph.outputs, totals.losses, self.losses, strict=False)
-                if loss is not None
-            }
-        for metrics, names in zip(self.metrics, self.names, strict=True):
-            for metric, key in zip(metrics, names, strict=True):
-                if key in totals.counts:
-                    logs[key] = metric.result(totals.counts[key])
-        return logs

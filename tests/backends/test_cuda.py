@@ -15,7 +15,7 @@ from numbacnn.backends.cuda import CUDA
 from numbacnn.backends.device_array import DeviceArray, Memory, parameters
 from numbacnn.backends.simulated import Simulated
 from numbacnn.jit import kernel, prange
-from numbacnn.train.session import Totals
+from numbacnn.train.goals import Totals
 
 
 @pytest.fixture(autouse=True)

@@ -275,6 +275,17 @@ def test_garbage_does_not_disturb_a_recording():
     assert names.index("cuMemFree") > names.index("cuStreamEndCapture")
 
 
+def test_another_thread_gives_nothing_back_while_somebody_may_be_about_to_record():
+    driver, api = opened()
+    with driver.lock:
+        thread = threading.Thread(target=driver.free, args=(5,))
+        thread.start()
+        thread.join()
+        assert not api.calls
+    driver.free(6)
+    assert [c for c in api.calls if "Ctx" not in c[0]] == [("cuMemFree", 5), ("cuMemFree", 6)]
+
+
 def test_a_recording_that_fails_ends():
     driver, api = opened()
 

@@ -10,8 +10,8 @@ from little import network, same, samples
 
 import numbacnn as nn
 from numbacnn.metrics.accuracy import Accuracy
+from numbacnn.train.goals import Totals
 from numbacnn.train.network import PLANS
-from numbacnn.train.session import Totals
 
 DEVICES = pytest.mark.parametrize("device", ["cpu", "cuda"])
 
@@ -161,3 +161,17 @@ def test_results_of_many_shapes_leave_no_pinned_memory_behind():
         gc.collect()
         kept.append(len(driver.blocks))
     assert kept[-1] == kept[PLANS]
+
+
+def test_a_batch_whose_memory_is_used_again_cannot_be_looked_into():
+    x, y = samples(8)
+    model, reused = network(), np.empty_like(x[:2])
+    model.compile("sgd", "cross_entropy", device="cuda")
+
+    def batches():
+        for i in range(0, 8, 2):
+            reused[...] = x[i : i + 2] * np.float32(np.nan if i == 2 else 1)
+            yield reused, y[i : i + 2]
+
+    with pytest.raises(nn.NotFiniteError, match=r"in epoch 1, batch 2: .* its arrays have been changed since\. To learn more, give"):
+        model.fit(batches(), epochs=1, steps_per_epoch=4)
