@@ -53,12 +53,16 @@ def class_of(base: str) -> Rule:
             return f"no class: it is a {type(thing).__name__}, but must be a class that derives from {base.replace(':', '.')}"
         if not issubclass(thing, _find(base)):
             return f"the class {thing.__qualname__}, which does not derive from {base.replace(':', '.')}"
-        own = [n for n, kind in vars(thing).get("__annotations__", {}).items() if "ClassVar" not in str(kind)]
-        if own and "__dataclass_fields__" not in vars(thing):
-            return f"the class {thing.__qualname__}, which has fields ({', '.join(own)}) but lacks @dataclass(frozen=True)"
-        return None
+        lacks = no_dataclass(thing)
+        return f"the class {thing.__qualname__}, which {lacks}" if lacks else None
 
     return rule
+
+
+def no_dataclass(cls: type) -> str | None:
+    """What is wrong with a class whose fields no decorator has seen."""
+    own = [n for n, kind in vars(cls).get("__annotations__", {}).items() if "ClassVar" not in str(kind)]
+    return f"has fields ({', '.join(own)}) but lacks @dataclass(frozen=True)" if own and "__dataclass_fields__" not in vars(cls) else None
 
 
 def object_of(base: str, title: str) -> Rule:

@@ -14,6 +14,7 @@ import inspect
 import math
 import operator
 import os
+import re
 import threading
 import time
 import types
@@ -116,11 +117,14 @@ class Kernel:
     def __repr__(self):
         return f"<kernel {self.__name__}>"
 
+    @functools.cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of inputs and outputs."""
+        return tuple(inspect.signature(self.func).parameters)
+
     def overwrites(self, position: int) -> bool:
         """Whether the first output may share the memory of the input at that position."""
-        if isinstance(self._in_place, bool):
-            return self._in_place
-        return tuple(inspect.signature(self.func).parameters)[position] in self._in_place
+        return self._in_place if isinstance(self._in_place, bool) else self.parameters[position] in self._in_place
 
     @functools.cached_property
     def source(self) -> tuple[str, int]:
@@ -148,7 +152,8 @@ class Kernel:
         if found:
             statistics.loaded += 1
         else:
-            found = machine_code.translate(self.func, signature, symbol, OPTIONS)
+            with _plain_functions_told(f"kernel {self.__name__}"):
+                found = machine_code.translate(self.func, signature, symbol, OPTIONS)
             entry.write(*found)
             statistics.compiled += 1
         kind, object_code = found
@@ -196,6 +201,20 @@ class Kernel:
         if self.twin is not None:
             return self.twin
         return Twin(self.func) if share_loop.is_all_jobs(self.func) else Twin(self.func, threads=1, blocks=one_block)
+
+
+_PLAIN = re.compile(r"name '(\w+)': Cannot determine Numba type of <class 'function'>")
+
+
+@contextmanager
+def _plain_functions_told(caller: str) -> Iterator[None]:
+    """Around a compiler that says much where a helper lacks its decorator."""
+    try:
+        yield
+    except numba.core.errors.NumbaError as error:
+        if found := _PLAIN.search(str(error)):
+            raise TypeError(f"{caller} calls {found[1]}, a plain function: decorate it with numbacnn.jit.compiled") from None
+        raise
 
 
 def _find_kernel(module: str, name: str) -> Kernel:
@@ -292,15 +311,16 @@ def _pieces(twin: Twin, signature: tuple, output: str = "ltoir") -> tuple[bytes,
     with _asking_no_driver(cubin.architecture(str(twin.least or cubin.OLDEST))) as architecture, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            codes, _ = real.compile_all(
-                _for_gpu()(twin.func),
-                numba.types.void(*signature),
-                device=False,
-                abi="numba",
-                cc=architecture,
-                output=output,
-                launch_bounds=(math.prod(cuda.Dim3.of(twin.threads)), twin.resident),
-            )
+            with _plain_functions_told(twin.func.__qualname__):
+                codes, _ = real.compile_all(
+                    _for_gpu()(twin.func),
+                    numba.types.void(*signature),
+                    device=False,
+                    abi="numba",
+                    cc=architecture,
+                    output=output,
+                    launch_bounds=(math.prod(cuda.Dim3.of(twin.threads)), twin.resident),
+                )
         except Exception as error:  # of whatever numba-cuda does not know
             raise DeviceError(f"kernel {twin.func.__qualname__} cannot be compiled for a GPU: {type(error).__name__}: {error}") from error
     pieces = [getattr(code, "code", code) for code in codes]

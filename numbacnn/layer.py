@@ -46,33 +46,18 @@ Abilities, each optional; the plan asks for them and never for a class
   link                  "softmax" or "sigmoid": losses that know it work from the logits before it
 """
 
-import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from . import registry
+from .contract import no_dataclass
 from .errors import ConfigError, ShapeError
 from .functional import Symbol, call
 from .graph import Shape
-from .init import Initializer
 from .kernels import channelwise, elementwise
-from .regularizers import Regularizer
-
-Initial = str | Initializer
-Penalty = str | Regularizer | None
-
-
-@dataclass(frozen=True)
-class Weight:
-    """What a layer asks for: an array of `shape`, drawn by `init`. decay: whether weight decay applies."""
-
-    shape: tuple[int, ...]
-    init: Initial = "zeros"
-    trainable: bool = True
-    decay: bool = True
-    regularizer: Penalty = None
+from .weight import Initial, Penalty, PerChannel, Weight
 
 
 def option(default: Any = MISSING, *, low: float | None = None, high: float | None = None, values: Iterable | None = None, draw: bool = True) -> Any:
@@ -104,6 +89,11 @@ class Layer:
     takes_moments: ClassVar[bool] = False
     gives_moments: ClassVar[bool] = False
     kinks: ClassVar[tuple[float, ...]] = ()  # inputs where the derivative jumps: gradient checks stay away from them
+
+    def __new__(cls, *args, **kwargs):
+        if lacks := no_dataclass(cls):
+            raise ConfigError(f"{cls.__name__} {lacks} above it")
+        return super().__new__(cls)
 
     def __call__(self, inputs: "Symbol | list[Symbol]") -> Symbol:
         """Use the layer on a symbol (or a list, for layers with several inputs)."""
@@ -196,16 +186,6 @@ def choice(layer: Layer, name: str, *values: Any) -> None:
 
 
 @dataclass(frozen=True)
-class PerChannel:
-    """A weight of an Elementwise layer, with one number for each channel (the last axis). As for Weight otherwise."""
-
-    init: Initial = "zeros"
-    trainable: bool = True
-    decay: bool = True
-    regularizer: Penalty = None
-
-
-@dataclass(frozen=True)
 class Elementwise(Layer):
     """Two scalar functions, `f(x, *fields)` and `df(x and/or y, *fields)`; kernels and gradient follow.
 
@@ -276,10 +256,18 @@ class Elementwise(Layer):
 
     def _scalars(self, step: Any, functions: tuple[Callable, ...]) -> elementwise.Scalars:
         learned = {name: getattr(step.w, name) for name in self.learned()}
-        return elementwise.scalars([(f, learned, functools.partial(getattr, self)) for f in functions])
+        return elementwise.scalars([(f, learned, self._number) for f in functions])
+
+    def _number(self, name: str) -> float:
+        """A field that a scalar function takes by name."""
+        if not hasattr(self, name):
+            known = [f.name for f in fields(self) if f.name not in ("name", "trainable")] + list(self.learned())
+            told = f"a parameter is x, in a derivative also y, a field or a weight ({', '.join(known) or 'it has none'})"
+            raise ConfigError(f"{type(self).__name__}: f or a derivative of it takes {name!r}: {told}{'; write @staticmethod above it' * (name == 'self')}")
+        return getattr(self, name)
 
     def _values(self, functions: tuple[Callable, ...]) -> tuple[float, ...]:
-        return tuple(float(getattr(layer, n)) for layer, f in zip(self.links(), functions, strict=False) for n in elementwise.fields_of(f))
+        return tuple(float(layer._number(n)) for layer, f in zip(self.links(), functions, strict=False) for n in elementwise.fields_of(f))
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,14 @@ class Buffer:
         """Take the place of `home` from now on; views of this buffer come along."""
         self._base, self._start = home, 0
 
+    def __getitem__(self, place: Any) -> Any:
+        raise TypeError(f"{self} is the promise of an array, not one: index it in a kernel; reshape and part give views")
+
+    def __add__(self, other: Any = None) -> Any:
+        raise TypeError(f"{self} is the promise of an array, not one: compute with it in a kernel")
+
+    __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = __neg__ = __add__
+
     def __repr__(self):
         return f"<{self.root.kind} {self.name} {self.shape} {self.dtype}>"
 

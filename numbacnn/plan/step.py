@@ -76,6 +76,9 @@ class Recorder:
         out = out if isinstance(out, tuple) else (out,)
         if not isinstance(kernel, Kernel):
             raise ConfigError(f"layer {node!r} runs {kernel!r}, which is no kernel: decorate it with numbacnn.jit.kernel")
+        if len(args) + len(out) != len(kernel.parameters):
+            needs = f"kernel {kernel.__name__}({', '.join(kernel.parameters)}) takes {len(kernel.parameters)} arguments, inputs first"
+            raise ConfigError(f"layer {node!r}: {needs}: step.run gives it {len(args)} and out= {len(out)}")
         if self.again:
             out = tuple(Buffer(b.shape, b.dtype, b.name) if b.root.kind == "persistent" else b for b in out)
         for b in out:

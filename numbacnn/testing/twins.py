@@ -94,7 +94,8 @@ def _compare(what: str, values: Callable[[Any], dict[str, np.ndarray]], toleranc
     expected, found, again = values(None), values(driver or Simulated()), values(driver or Simulated(backwards=True))
     for name, value in expected.items():
         where = f"{what}: {name}"
-        assert np.array_equal(found[name], again[name], equal_nan=True), f"{where} differs between two runs: a barrier is missing"
+        told = f"{where} differs between two runs: a barrier is missing, or jobs of a loop over prange write the same elements"
+        assert np.array_equal(found[name], again[name], equal_nan=True), told
         assert found[name].dtype == value.dtype and found[name].shape == value.shape, f"{where} is {found[name].dtype} {found[name].shape}"
         error = float(np.abs(found[name] - value).max(initial=0) / max(1.0, float(np.abs(value).max(initial=0))))
         assert error <= tolerance, f"{where} differs by {error:.1e} on the GPU"
