@@ -364,3 +364,30 @@ class ComputesWide(Layer):
 
     def backward(self, step: Any) -> None:
         step.run(softened_gradient, step.x, step.dy, out=step.dx)
+
+
+@kernel(flat=True)
+def one_more(x, y):
+    for i in prange(y.size):
+        q = 1 + x[i]
+        r = x.dtype.type(2)
+        y[i] = x.dtype.type(q) * r / x.size
+
+
+@kernel(flat=True)
+def shared_out(dy, dx):
+    for i in prange(dx.size):
+        dx[i] = dy[i] * 2 / dx.size
+
+
+@dataclass(frozen=True)
+class ComputesWithIntegers(Layer):
+    """Nothing in its source looks like float64."""
+
+    contract: ClassVar[int] = 1
+
+    def forward(self, step: Any) -> None:
+        step.run(one_more, step.x, out=step.y)
+
+    def backward(self, step: Any) -> None:
+        step.run(shared_out, step.dy, out=step.dx)
