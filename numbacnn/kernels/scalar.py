@@ -238,8 +238,8 @@ def softplus(x):
 
 # ---- layers' scalar functions
 
-_FUNCTIONS = {"exp": exp, "expm1": expm1, "log": log, "log1p": log1p, "tanh": tanh, "erf": erf}
-_OURS = {*_FUNCTIONS.values(), sigmoid, softplus}
+FUNCTIONS = {"exp": exp, "expm1": expm1, "log": log, "log1p": log1p, "tanh": tanh, "erf": erf}  # what vectorizes
+_OURS = {*FUNCTIONS.values(), sigmoid, softplus}
 _KEEP = {"**", "**=", "<<", ">>", "&", "|", "^", "//"}  # operators whose integer operands stay integers
 
 
@@ -247,7 +247,7 @@ def _math_for(dtype: type) -> types.ModuleType:
     """`math` with functions that vectorize and constants of the dtype."""
     module = types.ModuleType(f"{__name__}.math_{np.dtype(dtype).name}")
     constants = {n: dtype(v) for n, v in vars(math).items() if isinstance(v, float)}
-    module.__dict__.update({n: v for n, v in vars(math).items() if not n.startswith("__")} | constants | _FUNCTIONS)
+    module.__dict__.update({n: v for n, v in vars(math).items() if not n.startswith("__")} | constants | FUNCTIONS)
     return module
 
 
@@ -272,7 +272,7 @@ def _localize(func: types.FunctionType, dtype: type, done: dict) -> Callable:
         if value is math:
             return _math_for(dtype)
         if isinstance(value, types.BuiltinFunctionType) and value.__module__ == "math":
-            return _FUNCTIONS.get(value.__name__, value)
+            return FUNCTIONS.get(value.__name__, value)
         if isinstance(value, types.FunctionType) and value not in _OURS:
             return _localize(value, dtype, done)
         return _narrow(value, dtype)

@@ -1,11 +1,16 @@
 """Marks in one line whatever happens, the nearest built-in layer, and float64 as it is found in LLVM's text."""
 
+import math
+from math import atan
+
 import pytest
 
+import numbacnn as nn
 from numbacnn import registry
 from numbacnn.machine_code import computes_wide
 from numbacnn.testing.examination.mark import Check, Skip, Slow
 from numbacnn.testing.examination.nearest import nearest
+from numbacnn.testing.examination.one_by_one import one_by_one
 
 
 def raising(error):
@@ -84,3 +89,28 @@ def test_the_nearest_built_in_layer_takes_the_same_inputs(of, shapes, name):
 )
 def test_float64_in_code(code, wide):
     assert computes_wide(f"define void @f() {{\n{code}\n}}\n") is wide
+
+
+def helped(x):
+    return atan(x) + (helped(x) if x > 9 else 0.0)
+
+
+class Waves(nn.Elementwise):
+    gain = nn.PerChannel("ones")
+
+    @staticmethod
+    def f(x, gain):
+        return math.sqrt(math.fabs(gain)) * math.sin(math.tanh(x)) + helped(x)
+
+    @staticmethod
+    def df(x, gain):
+        return math.exp(x)
+
+    @staticmethod
+    def df_gain(x):
+        return math.cos(x)
+
+
+def test_why_an_elementwise_layer_is_slow():
+    assert one_by_one(Waves()) == "math.atan, math.cos, math.sin: one number at a time (erf, exp, expm1, log, log1p, tanh, sqrt: several)"
+    assert one_by_one(layer("Tanh")) == one_by_one(layer("Mish")) == one_by_one(layer("Sigmoid")) == ""

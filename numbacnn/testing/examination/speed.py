@@ -12,6 +12,7 @@ from ...plan.measure import time_launches
 from ..layers import draw_inputs, draw_weights, plan_of
 from .mark import Slow
 from .nearest import nearest
+from .one_by_one import one_by_one
 
 TOUCHED = 1 << 24  # bytes that the inputs of the measured batch hold
 LARGEST = 1 << 15  # samples
@@ -37,7 +38,8 @@ def speed(cls: type[Layer]) -> str:
         said += f"; {seconds / theirs:.2f} times the time of {type(other).__name__}"
         slow |= seconds > FACTOR * theirs
     if slow:
-        raise Slow(said)
+        why = one_by_one(layer) if isinstance(layer, Elementwise) else ""
+        raise Slow(said + (f"; {why}" if why else ""))
     return said
 
 
