@@ -5,11 +5,13 @@ Environment, read when a registry first looks:
 """
 
 import functools
+import json
 import os
 import re
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Any
+from urllib.request import url2pathname
 
 BUILT_IN = "numbacnn"
 SWITCH = "NUMBACNN_DISABLE_PLUGINS"
@@ -34,6 +36,16 @@ def version(point: EntryPoint) -> str:
 def _named(dist: Any) -> tuple[str, str]:
     """(name, version): Python reads the distribution's file for each."""
     return (dist.name or "?", dist.version or "?") if dist else ("?", "?")
+
+
+def edited(point: EntryPoint) -> str | None:
+    """The folder of a distribution that `pip install -e` installed, else None."""
+    try:
+        about = json.loads((point.dist and point.dist.read_text("direct_url.json")) or "{}")
+        url = about["url"] if about["dir_info"]["editable"] else ""
+    except (ValueError, KeyError, TypeError, OSError):
+        return None
+    return url2pathname(url.removeprefix("file://")) or None
 
 
 def where(point: EntryPoint) -> str:

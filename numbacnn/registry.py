@@ -6,13 +6,14 @@ exactly as a plugin's do. What is wrong with a plugin is an error when that plug
 
 import functools
 import os
+import shlex
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from typing import Any
 
 from .contract import Rule, admit, class_of, function, object_of
 from .errors import NumbacnnError, PluginError, UnknownNameError
-from .points import BUILT_IN, SWITCH, distribution, found, is_built_in, is_off, plain, version, where
+from .points import BUILT_IN, SWITCH, distribution, edited, found, is_built_in, is_off, plain, version, where
 
 __all__ = [
     "ALL",
@@ -125,7 +126,8 @@ class Registry:
             thing = point.load()
         except (Exception, SystemExit) as error:
             owner = distribution(point)
-            way_out = "install numbacnn anew" if is_built_in(point) else f"pip install --upgrade {owner}, or turn it off with {SWITCH}={owner}"
+            anew = f"-e {shlex.quote(folder)} after a change of its entry points" if (folder := edited(point)) else f"--upgrade {owner}"
+            way_out = "install numbacnn anew" if is_built_in(point) else f"pip install {anew}, or turn it off with {SWITCH}={owner}"
             raise PluginError(f"{self.kind} {point.name!r} of {where(point)} cannot be imported: {type(error).__name__}: {error}; {way_out}") from error
         if not is_built_in(point):
             admit(self.kind, self.rule, point.name, point, thing)

@@ -68,6 +68,27 @@ def test_two_plugins_with_one_name(install):
 
 
 @pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        (
+            '{"dir_info": {"editable": true}, "url": "file:///home/a%20b/numbacnn-mine"}',
+            r"pip install -e '/home/a b/numbacnn-mine' after a change of its entry points",
+        ),
+        ('{"dir_info": {}, "url": "file:///home/a/numbacnn-mine"}', "pip install --upgrade numbacnn-mine"),
+        ("not JSON", "pip install --upgrade numbacnn-mine"),
+        (None, "pip install --upgrade numbacnn-mine"),
+    ],
+)
+def test_a_class_that_was_renamed(install, tmp_path, about, said):
+    """Who works on a plugin renames its class, and has not installed it again."""
+    install("numbacnn-mine", "1", GOOD, layers={"Old": "Old"})
+    if about:
+        (tmp_path / "site/numbacnn_mine-1.dist-info/direct_url.json").write_text(about)
+    with pytest.raises(PluginError, match=rf"no attribute 'Old'; {said}.*, or turn it off with NUMBACNN_DISABLE_PLUGINS=numbacnn-mine"):
+        _ = nn.Old
+
+
+@pytest.mark.parametrize(
     ("group", "code", "reason"),
     [
         ("layers", "X = 3", "no class: it is a int.*derives from numbacnn.layer.Layer"),
