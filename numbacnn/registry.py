@@ -110,8 +110,10 @@ class Registry:
         known = self.points[self.resolve(name)]
         built_in = [p for p in known if is_built_in(p)]
         if len(known) > 1 and not built_in:
-            offers = " and ".join(f"{distribution(p)} ({p.value})" for p in known)
-            raise PluginError(f"{self.kind} {name!r} is offered by {offers}: uninstall one, or turn it off with {SWITCH}={distribution(known[1])}")
+            offers = " and ".join(f"{distribution(p)} ({p.value})" if p.dist else f"the module {p.module} ({p.attr})" for p in known)
+            last = [p for p in known if p.dist][-1:]
+            way_out = f"uninstall one, or turn it off with {SWITCH}={distribution(last[0])}" if last else "rename one"
+            raise PluginError(f"{self.kind} {name!r} is offered by {offers}: {way_out}")
         return (built_in or known)[0]
 
     def __getitem__(self, name: str) -> type:

@@ -1,5 +1,7 @@
 """What a plugin does wrong is told with its name, and hurts nobody who does not use it."""
 
+from importlib.metadata import EntryPoint
+
 import numpy as np
 import pytest
 from bystanders import everything_else_works, train
@@ -65,6 +67,16 @@ def test_two_plugins_with_one_name(install):
     with pytest.raises(PluginError, match=r"offered by numbacnn-a \(numbacnn_a:Twice\) and numbacnn-b .*uninstall one, or .*DISABLE_PLUGINS=numbacnn-b"):
         _ = nn.Twice
     everything_else_works()
+
+
+def test_a_file_beside_a_plugin_with_its_name(install):
+    """`numbacnn plugins check my_layer.py` while an older one is installed."""
+    install("numbacnn-a", "1", GOOD, layers={"Twice": "Twice"})
+    registry.layers.add(EntryPoint("TWICE", "my_layer:TWICE", "numbacnn.layers"))
+    with pytest.raises(
+        PluginError, match=r"offered by numbacnn-a \(numbacnn_a:Twice\) and the module my_layer \(TWICE\): uninstall .*PLUGINS=numbacnn-a$"
+    ):
+        _ = nn.Twice
 
 
 @pytest.mark.parametrize(
