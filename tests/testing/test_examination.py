@@ -31,11 +31,11 @@ FAULTS = [
     (broken.Races, "threads", "kernel total lets two of its jobs write the same place"),
     (broken.SumsAcrossJobs, "threads", "kernel total_across .* its jobs in another order give other values"),
     (broken.WrongTwin, "GPU, simulated", "output differs by .* on the GPU"),
-    (broken.ComputesWide, "no float64", r"kernel softened computes with float64 .*broken.py, line \d+: y\[i\] = x\[i\] / \(1.0"),
+    (broken.ComputesWide, "no float64", r"float64 beside float32: .*kernel softened \(broken.py, line \d+: y\[i\] = x\[i\] / \(1.0"),
     (
         broken.ComputesWithIntegers,
         "no float64",
-        r"write x.dtype.type.*: kernel one_more .*line \d+: q = 1 \+ x\[i\]; broken.py, line \d+: y\[i\] = .* / x.size\); kernel shared_out .*: dx",
+        r"write x.dtype.type.*: kernel one_more \(broken.py, line \d+: q = 1 \+ x\[i\]; line \d+: y\[i\] = .* / x.size\); kernel shared_out .*: dx",
     ),
 ]
 COSTLY = {name for name, check in LAYER.items() if check.costly}

@@ -33,9 +33,9 @@ def no_float64(cls: type[Layer]) -> str:
             if kernel.wide or any(types.float64 in _floats(kind) for kind in signature):
                 meant.add(kernel.__name__)
             elif kernel not in wrong:
-                wrong[kernel] = f"kernel {kernel.__name__} computes with float64 where its arguments are float32{_origins(kernel, signature)}"
+                wrong[kernel] = f"kernel {kernel.__name__}{_origins(kernel, signature)}"
     assert not wrong, (  # the way out first: what is long is cut
-        "write x.dtype.type(0.5) instead of 0.5, x.dtype.type(x.size) instead of x.size (integers beside a float32 make float64, too), "
+        "float64 beside float32: write x.dtype.type(0.5) instead of 0.5, x.dtype.type(x.size) instead of x.size (integers make float64, too), "
         f"or @kernel(wide=True) where it is meant: {'; '.join(wrong.values())}"
     )
     return f"{len(kernels)} kernels" + (f"; on purpose in {', '.join(sorted(meant))}" if meant else "")
@@ -50,8 +50,8 @@ def _origins(kernel: jit.Kernel, signature: tuple) -> str:
     with _noting_lines() as lines:
         machine_code.translate(kernel.func, signature, "numbacnn_examined", jit.OPTIONS)
     own = sorted({place for place in lines if place[0] == kernel.func.__code__.co_filename}) or sorted(set(lines))[:1]
-    told = [f"{Path(file).name}, line {line}: {linecache.getline(file, line).strip()}" for file, line in own]
-    return f" ({'; '.join(told)})" if told else ""
+    told = [f"line {line}: {linecache.getline(file, line).strip()}" for file, line in own]
+    return f" ({Path(own[0][0]).name}, {'; '.join(told)})" if told else ""
 
 
 @contextmanager
