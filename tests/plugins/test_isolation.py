@@ -73,9 +73,7 @@ def test_a_file_beside_a_plugin_with_its_name(install):
     """`numbacnn plugins check my_layer.py` while an older one is installed."""
     install("numbacnn-a", "1", GOOD, layers={"Twice": "Twice"})
     registry.layers.add(EntryPoint("TWICE", "my_layer:TWICE", "numbacnn.layers"))
-    with pytest.raises(
-        PluginError, match=r"offered by numbacnn-a \(numbacnn_a:Twice\) and the module my_layer \(TWICE\): uninstall .*PLUGINS=numbacnn-a$"
-    ):
+    with pytest.raises(PluginError, match=r"offered by numbacnn-a \(numbacnn_a:Twice\) and the module my_layer \(TWICE\): uninstall .*PLUGINS=numbacnn-a$"):
         _ = nn.Twice
 
 
