@@ -38,7 +38,7 @@ Abilities, each optional; the plan asks for them and never for a class
   takes_clamp           forward applies step.clamp = (lo, hi) to its output; backward then must not read step.y
   scalars(step)         -> scalar functions with their numbers (kernels/elementwise.py), where the layer is elementwise, else None
   undone_from_output    such a layer's backward reads step.y and never step.x
-  takes_function        forward applies step.function (such functions, or None) where it else would step.clamp; backward as with takes_clamp
+  takes_function        forward applies step.function (such functions, or None) in the clamp's place; backward as with takes_clamp. With scalars: only at rest
   takes_folded_gradient backward gets the gradient behind clamp and residual, undoes them itself and writes step.dresidual, if it is there
   takes_dx_residual     backward adds step.dx_residual (or None), what other readers of x give, to step.dx
   takes_moments         forward reads step.x_moments [parts, 3, C]: count, mean, squared deviations by part of the pixels, or None
@@ -198,6 +198,8 @@ class Elementwise(Layer):
     follows. A layer whose weights depend on its fields overrides `weights`, too. Raises ConfigError where a trained weight has no df_….
     """
 
+    takes_function = property(lambda self: type(self).forward is Elementwise.forward)
+
     @classmethod
     def learned(cls) -> dict[str, PerChannel]:
         """The weights of the class, by name."""
@@ -233,7 +235,7 @@ class Elementwise(Layer):
         return elementwise.joined([layer._scalars(step, layer.functions()[:1]) for layer in self.links()])
 
     def forward(self, step: Any) -> None:
-        channelwise.note_function(step, self.scalars(step), self._title, step.x, step.y)
+        channelwise.note_layer(step, self.scalars(step), self._title)
 
     def backward(self, step: Any) -> None:
         functions, derivatives = zip(*(layer.functions() for layer in self.links()), strict=True)

@@ -13,7 +13,8 @@ import numpy as np
 from ..errors import ConfigError
 from ..jit import Kernel, compiled, cuda, digest, factory, kernel, named, prange
 from . import elementwise
-from .elementwise import Places, Scalars, composed, of_both, picked, reads
+from .column import column
+from .elementwise import Places, Scalars, composed, joined, of_both, picked, reads, title
 from .pieces import PIECE
 from .reduce import blocks, fold
 from .scalar import exact, localize
@@ -32,6 +33,13 @@ def note_forward(step: Any, it: Scalars, name: str, x: Any, y: Any) -> None:
     cut = blocks(1, x.size, x.shape[-1])
     run = forward(it.functions, it.places, len(it.weights), name, step.dtype)
     step.run(run, x.reshape(-1), it.fields, side_by_side(step, it.weights), cut.width, cut.block, out=y.reshape(-1))
+
+
+def note_layer(step: Any, it: Scalars, name: str) -> None:
+    """Note step.y = it(step.x), or what the functions that the plan folded into the layer make of that."""
+    if step.function is not None:
+        it, name = joined((it, step.function)), f"{name}_{title(step.function.functions)}"
+    note_function(step, it, name, step.x, step.y)
 
 
 def note_function(step: Any, it: Scalars, name: str, x: Any, y: Any) -> None:
@@ -77,7 +85,7 @@ def lengthened(x, y):
 @factory
 def forward(functions: tuple[Callable, ...], places: Places, count: int, name: str, dtype: type) -> Kernel:
     """Kernel run(x, fields, weights [count, C], width, block, y), x and y of one axis: the functions of x, the first one first."""
-    value, at, room = composed(functions, places, dtype), columns(count, PIECE), count * PIECE
+    value, room = composed(functions, places, dtype), count * PIECE
     name = f"{name}_channels_f_{digest(value)[:12]}"
 
     def piece(x, fields, weights, width, start, y):
@@ -87,7 +95,7 @@ def forward(functions: tuple[Callable, ...], places: Places, count: int, name: s
             end = first + min(PIECE, width - start)
             a, b = x[first:end], y[first:end]
             for i in range(b.size):
-                here[i] = value(a[i], fields + at(wide, i))
+                here[i] = value(a[i], fields + column(wide, i, count, PIECE))
             for i in range(b.size):
                 b[i] = here[i]
 
@@ -118,7 +126,7 @@ def backward(functions: tuple[Callable, ...], places: Places, count: int, name: 
     functions: the derivative by x, then those by weights, each of x and/or y. dx may lie on the place of x, y or dy.
     """
     slopes = [_times(of_both(localize(f, dtype), reads(f)), picked(at)) for f, at in zip(functions, places, strict=True)]
-    slope, at, add, sums = slopes[0], columns(count, PIECE), _adder(tuple(slopes[1:]), PIECE), len(slopes) - 1
+    slope, add, sums = slopes[0], _adder(tuple(slopes[1:]), PIECE), len(slopes) - 1
     room, results = count * PIECE, sums * PIECE
     name = f"{name}_channels_df_{digest(slope)[:12]}_{digest(add)[:12]}"
 
@@ -131,7 +139,7 @@ def backward(functions: tuple[Callable, ...], places: Places, count: int, name: 
             end = first + min(PIECE, width - start)
             a, b, c, d = x[first:end], y[first:end], dy[first:end], dx[first:end]
             for i in range(d.size):
-                numbers = fields + at(wide, i)
+                numbers = fields + column(wide, i, count, PIECE)
                 here[i] = slope(a[i], b[i], c[i], numbers)
                 add(a[i], b[i], c[i], numbers, total, i)
             for i in range(d.size):
@@ -191,14 +199,6 @@ def _repeated(weights, start, wide):
         for i in range(PIECE):
             wide[k * PIECE + i] = weights[k, c]
             c = c + 1 if c + 1 < channels else 0
-
-
-def columns(count: int, size: int) -> Callable:
-    """Compiled function: column i of `count` rows of `size` numbers, which lie in an array of one axis, as a tuple."""
-    if count == 0:
-        return exact(lambda rows, i: ())
-    before, start = columns(count - 1, size), (count - 1) * size
-    return exact(lambda rows, i: (*before(rows, i), rows[start + i]))
 
 
 def _times(derivative: Callable, pick: Callable) -> Callable:

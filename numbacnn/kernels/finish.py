@@ -12,9 +12,8 @@ The tile goes through scratch memory, where LLVM makes vector code of the functi
 from collections.abc import Callable
 
 from ..jit import compiled, digest, named
-from .channelwise import columns
+from .column import column
 from .elementwise import Places, composed, title
-from .scalar import exact
 from .scratch import scratch
 from .tile import clamp, lanes, load, plus, spread, store, zero
 from .width import V
@@ -31,7 +30,7 @@ def finishing(function: Function | None, m: int, v: int) -> Callable:
     functions, places, count, dtype = function
     value, width = composed(functions, places, dtype), v * lanes(dtype)
     size = max(m * width, SHORT * lanes(dtype))
-    at, numbers = columns(count, size), count * size
+    numbers = count * size
 
     def run(acc, bias, j, fields, weights, c):
         here, wide = scratch(bias, size), scratch(bias, numbers)
@@ -39,7 +38,7 @@ def finishing(function: Function | None, m: int, v: int) -> Callable:
         for k in range(count):  # each row of the tile beside the weights of its channels
             store(load(zero(bias, m, v), weights, k * weights.shape[1] + c, 0), wide, k * size, width)
         for i in range(size):
-            here[i] = value(here[i], (*fields, *at(wide, i)))
+            here[i] = value(here[i], fields + column(wide, i, count, size))
         return load(acc, here, 0, width)
 
     return compiled(named(run, f"finish_{m}_{v}{label(function)}"))
@@ -50,21 +49,13 @@ def finishing_row(function: Function | None) -> Callable:
     if function is None:
         return _clamped_row
     functions, places, count, dtype = function
-    value, at = composed(functions, places, dtype), _column(count)
+    value = composed(functions, places, dtype)
 
     def run(row, fields, weights, c):
         for i in range(row.size):
-            row[i] = value(row[i], (*fields, *at(weights, c + i)))
+            row[i] = value(row[i], fields + column(weights, c + i, count, weights.shape[1]))
 
     return compiled(named(run, f"finish_row{label(function)}"))
-
-
-def _column(count: int) -> Callable:
-    """Compiled function: column c of an array [count, …], as a tuple."""
-    if count == 0:
-        return exact(lambda weights, c: ())
-    before, k = _column(count - 1), count - 1
-    return exact(lambda weights, c: (*before(weights, c), weights[k, c]))
 
 
 @compiled

@@ -1,6 +1,6 @@
 """Pass: resting layers take their inference form; padding, affine, sum and clamp layers move into a neighbour that takes them.
 
-Elementwise layers that follow each other become one; they move into a convolution or a Dense before them.
+Elementwise layers that follow each other become one; they move into a convolution or a Dense before them, those with weights, too.
 """
 
 from collections import Counter
@@ -8,10 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ..graph import Graph, Node, Shape
-
-# Whether elementwise layers with weights move into the layer before them, too. Kernels can do it, but LLVM leaves their loop over a tile scalar
-# then: with a learned Swish behind a 1x1 convolution 8.3 ns an element instead of 2.8 in two launches.
-WEIGHTED = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ def fold(graph: Graph, shapes: dict[str, Shape], passive: frozenset[str], keep: 
             if (
                 readers[unit.names[-1]] == 1
                 and unit.names[-1] not in keep
-                and (merged := _merged(unit, node, passive, shapes, made_by, at) or _applied(unit, node, passive, shapes, keep) or _chained(unit, node, keep))
+                and (merged := _merged(unit, node, passive, shapes, made_by, at) or _chained(unit, node, keep) or _applied(unit, node, passive, keep))
             ):
                 break
         if merged is None:
@@ -104,17 +100,15 @@ def _merged(unit: Unit, node: Node, passive: frozenset[str], shapes: dict[str, S
     return None
 
 
-def _applied(unit: Unit, node: Node, passive: frozenset[str], shapes: dict[str, Shape], keep: frozenset[str]) -> Unit | None:
+def _applied(unit: Unit, node: Node, passive: frozenset[str], keep: frozenset[str]) -> Unit | None:
     """The unit with an elementwise node as its last function.
 
     Where a gradient passes, only one that is undone from its output: for others the value between would have to be kept, and a kernel that
-    writes both saves no more than one of three passes over it.
+    writes both saves no more than one of three passes over it. An elementwise layer's own gradient may need that value, too.
     """
     if len(node.inputs) > 1 or node.layer.scalars is None or not unit.node.layer.takes_function or _shows(node, keep):
         return None
-    if not WEIGHTED and node.layer.weights(shapes[node.inputs[0]]):
-        return None
-    if node.name not in passive and (unit.clamp or unit.functions or not node.layer.undone_from_output):
+    if node.name not in passive and (unit.clamp or unit.functions or not node.layer.undone_from_output or unit.node.layer.scalars is not None):
         return None
     if unit.clamp is None:
         return replace(unit, functions=(*unit.functions, node))

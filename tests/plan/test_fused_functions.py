@@ -1,6 +1,8 @@
 """Elementwise layers behind a convolution or a Dense run in its pass and give the same bits; a second process compiles nothing for them."""
 
+import math
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -12,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import numbacnn as nn
-from numbacnn import convolutions
+from numbacnn import cache, convolutions, machine_code
 from numbacnn.backends import open_backend
-from numbacnn.plan import Plan, fold
+from numbacnn.plan import Plan
+from numbacnn.testing.twins import check_model_twin
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,23 @@ class Bent(nn.Elementwise):
         return power * (right if x > 0.0 else left)
 
 
-@pytest.fixture
-def weighted(monkeypatch):
-    """Layers with weights are fused, too."""
-    monkeypatch.setattr(fold, "WEIGHTED", True)
+@dataclass(frozen=True)
+class Learned(nn.Elementwise):
+    """A layer whose number a channel is trained."""
+
+    gain = nn.PerChannel("ones")
+
+    @staticmethod
+    def f(x, gain):
+        return gain * x
+
+    @staticmethod
+    def df(gain):
+        return gain
+
+    @staticmethod
+    def df_gain(y, gain):
+        return y / gain
 
 
 KINDS = {  # (layer, shape of an image, batch, kernel that must have made it)
@@ -85,7 +101,7 @@ def check(layers, shape, batch, **options):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kernel_gives_the_same_bits(kind, weighted):
+def test_every_kernel_gives_the_same_bits(kind):
     layer, shape, batch, kernel = KINDS[kind]
     alone, fused = check((layer, *BEHIND), shape, batch)
     assert len(alone.launches) - len(fused.launches) == len(BEHIND)
@@ -94,7 +110,7 @@ def test_every_kernel_gives_the_same_bits(kind, weighted):
 
 @settings(max_examples=25)
 @given(data=st.data())
-def test_same_bits_for_drawn_shapes(weighted, data):
+def test_same_bits_for_drawn_shapes(data):
     channels, filters, batch = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 50)), data.draw(st.integers(1, 4))
     shape = (data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9)), channels)
     layer = data.draw(st.sampled_from((nn.Conv2D(filters, 1), nn.Dense(filters), nn.DepthwiseConv2D(3, padding="same"))))
@@ -107,9 +123,75 @@ def test_every_layer_gives_the_same_bits(layer):
     assert len(fused.launches) == 1
 
 
-def test_float64(weighted):
-    _, fused = check((nn.Conv2D(21, 1), *BEHIND), (5, 6, 8), 2, dtype=np.float64)
-    assert len(fused.launches) == 1
+@pytest.mark.parametrize("channels", [1, 3, 17])
+@pytest.mark.parametrize("layer", [nn.Conv2D(1, 1), nn.Conv2D(1, 3, 2), nn.DepthwiseConv2D(3), nn.Dense(1)], ids=lambda layer: type(layer).__name__)
+def test_odd_numbers_of_channels(layer, channels):
+    last = layer if isinstance(layer, nn.DepthwiseConv2D) else replace(layer, **{"units" if isinstance(layer, nn.Dense) else "filters": channels})
+    check((last, *BEHIND), (5, 7, channels if last is layer else 3), 3)
+
+
+@pytest.mark.parametrize("kind", ["pointwise", "few channels", "Dense, one row", "depthwise", "Winograd, early"])
+def test_float64(kind):
+    layer, shape, batch, kernel = KINDS[kind]
+    alone, fused = check((layer, Bent(0.7)), shape, batch, dtype=np.float64)
+    assert len(alone.launches) - len(fused.launches) == 1
+    assert fused.launches[-1].kernel.__name__.startswith(f"{kernel}_Bent_")
+
+
+@dataclass(frozen=True)
+class Root(nn.Elementwise):
+    """Has an instruction that no other kernel has."""
+
+    gain = nn.PerChannel("ones")
+
+    @staticmethod
+    def f(x, gain):
+        return gain * math.sqrt(abs(x))
+
+    @staticmethod
+    def df(x, gain):
+        return 0.5 * gain / math.sqrt(abs(x))
+
+
+@pytest.mark.parametrize("kind", ["pointwise", "few channels", "Dense, one row", "depthwise"])
+def test_functions_with_weights_are_vector_code(kind, monkeypatch):
+    """A scalar loop over the tiles takes more time than a pass of its own."""
+    codes, inspect = [], machine_code.computes_wide
+    monkeypatch.setattr(cache.Entry, "read", lambda self: None)
+    monkeypatch.setattr(machine_code, "computes_wide", lambda code: codes.append(code) or inspect(code))
+    layer, shape, batch, kernel = KINDS[kind]
+    planned(network((layer, Root()), shape), batch)
+    roots = [found for code in codes for found in re.findall(r" = .*call [^@]*@llvm.sqrt\.(v?)[0-9a-z]+\(", code)]
+    assert "v" in roots
+    assert "" not in roots or kernel == "stream"  # a row's end may be no whole vector
+
+
+def test_behind_an_elementwise_layer():
+    layers = (nn.MaxPooling2D(2), nn.Tanh(), *BEHIND, nn.LayerScale(0.3), nn.Sigmoid())
+    alone, fused = check((*layers, nn.Flatten()), (5, 6, 17), 2)
+    assert len(alone.launches) - len(fused.launches) == len(layers) - 2
+    assert [u.node.layer.links() for u in fused.units if u.functions] == [(nn.Tanh(), nn.LeakyReLU(0.1))]
+
+
+@dataclass(frozen=True)
+class Noted(nn.Elementwise):
+    """Notes its launches itself, and knows nothing of functions."""
+
+    @staticmethod
+    def f(x):
+        return -x
+
+    @staticmethod
+    def df():
+        return -1.0
+
+    def forward(self, step):
+        super().forward(step)
+
+
+def test_an_elementwise_layer_that_notes_its_own_launches_stays_beside():
+    alone, fused = check((nn.MaxPooling2D(2), Noted(), Bent()), (4, 4, 3), 2)
+    assert len(alone.launches) == len(fused.launches)
 
 
 def test_behind_a_sum_and_a_scale():
@@ -175,7 +257,19 @@ def test_a_frozen_base_fuses_everything():
     assert np.array_equal(y, y_fused) and all(np.array_equal(dw[p], dw_fused[p]) for p in dw)
 
 
-def test_a_candidate_that_takes_no_functions_gets_a_launch_beside_it(monkeypatch, weighted):
+def test_training_leaves_layers_with_weights_beside():
+    """Their gradients need the value before; an elementwise layer's may need its own output."""
+    layers = (nn.Dense(5, name="a"), nn.Tanh(), Learned(name="learned"), nn.LeakyReLU(0.1), nn.Dense(3, name="b"))
+    for frozen, names in (((), ()), (("learned",), ()), (("a", "learned"), ("tanh_1", "learned", "leaky_re_lu_1"))):
+        model = network(layers, (4,))
+        (alone, y, dw), (fused, y_fused, dw_fused) = (trained(model, folding, shape=(4,), frozen=frozen, input_gradients=False) for folding in (False, True))
+        assert [u.names[1:] for u in fused.units if any(n.layer.learned() for n in u.functions)] == [names] * bool(names)
+        assert len(alone.units) - len(fused.units) == max(len(names), 1)
+        assert np.array_equal(y, y_fused) and dw.keys() == dw_fused.keys() and ("learned/gain" in dw) == (not frozen)
+        assert all(np.array_equal(dw[p], dw_fused[p]) for p in dw)
+
+
+def test_a_candidate_that_takes_no_functions_gets_a_launch_beside_it(monkeypatch):
     class Simple:
         name, supports = "simple", staticmethod(lambda problem: None)
 
@@ -189,9 +283,12 @@ def test_a_candidate_that_takes_no_functions_gets_a_launch_beside_it(monkeypatch
     assert len(alone.launches) == 4 and len(fused.launches) == 2
 
 
-def test_weights_stay_beside():
-    _, fused = check((nn.Conv2D(21, 1), Bent(0.7)), (5, 6, 8), 2)
-    assert len(fused.launches) == 2
+@pytest.mark.sim
+@pytest.mark.parametrize("kind", ["groups", "pointwise", "Dense", "depthwise", "transposed"])
+def test_on_a_simulated_gpu(kind):
+    """No candidate for GPUs applies functions itself: there they are one launch behind it."""
+    layer, shape, _, _ = KINDS[kind]
+    check_model_twin(network((layer, nn.Swish(), Learned(), nn.Tanh()), shape), batch=1)
 
 
 def test_nan_comes_through():
