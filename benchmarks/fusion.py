@@ -71,11 +71,33 @@ class LearnedSwish(nn.Elementwise):
         return x * x * s * (1.0 - s)
 
 
+@dataclass(frozen=True)
+class Slope(nn.Elementwise):
+    """PReLU with a slope a channel: next to nothing to compute."""
+
+    alpha = nn.PerChannel()
+
+    @staticmethod
+    def f(x, alpha):
+        return x if x > 0.0 else alpha * x
+
+    @staticmethod
+    def df(x, alpha):
+        return 1.0 if x > 0.0 else alpha
+
+    @staticmethod
+    def df_alpha(x):
+        return 0.0 if x > 0.0 else x
+
+
 BEHIND = {
     "Mish": (nn.Mish(),),
     "plugin Mish": (PluginMish(),),
     "HardSwish": (nn.HardSwish(),),
+    "Swish": (nn.Swish(),),
     "Swish, a beta a channel": (LearnedSwish(),),
+    "a slope a channel": (Slope(),),
+    "LeakyReLU, Swish with a beta": (nn.LeakyReLU(0.1), LearnedSwish()),
     "ReLU6, Swish": (nn.ReLU6(), nn.Swish()),
 }
 
