@@ -6,14 +6,14 @@ A candidate has a `name`, a `device` ("cpu" where it says none), `rounds` where 
       note(step, problem, x, kernel, epilogue, y) -> buffer of y's moments where the epilogue wants them
   of WEIGHTS (the gradient by kernel and bias):
       note(step, problem, x, dy, dkernel, dbias)
-A product's `takes_function` says that it applies the epilogue's function itself.
+A product's `takes_function` says that it applies the epilogue's function itself; `takes_weights`, where it is False: only one without weights.
 The first that can is taken, unless measurements on this machine say otherwise (`numbacnn bench --tune`).
 """
 
 from typing import Any
 
 from ..kernels.channelwise import note_function
-from ..kernels.elementwise import title
+from ..kernels.elementwise import Scalars, title
 from ..kernels.rounding import KERNELS
 from . import depthwise, direct, gpu_grouped, gpu_tensor, gpu_tiles, pointwise, winograd, winograd_weights
 from .problem import FREE, Convolution, Epilogue
@@ -31,12 +31,16 @@ def note_product(step: Any, problem: Convolution, x: Any, kernel: Any, epilogue:
     """
     chosen = step.choose("product", PRODUCTS, problem)
     factors = _rounded(step, problem, chosen, x, kernel)
-    if epilogue.function is None or getattr(chosen, "takes_function", False):
+    if epilogue.function is None or _applies(chosen, epilogue.function):
         return chosen.note(step, problem, *factors, epilogue, y)
     between = step.like(y)
     chosen.note(step, problem, *factors, epilogue._replace(function=None), between)
     note_function(step, epilogue.function, title(epilogue.function.functions), between, y)
     return None
+
+
+def _applies(chosen: Any, function: Scalars) -> bool:
+    return getattr(chosen, "takes_function", False) and (not function.weights or getattr(chosen, "takes_weights", True))
 
 
 def note_weight_gradient(step: Any, problem: Convolution, x: Any, dy: Any, dkernel: Any, dbias: Any) -> None:

@@ -22,7 +22,7 @@ class Epilogue(NamedTuple):
     bias (C',), affine = (scale, shift) both (C',), residual like y, clamp = (lowest, highest).
     moments: whether the statistics of y's channels are wanted too (kernels/moments.py).
     function: scalar functions with their numbers (kernels/elementwise.py). A candidate that says takes_function passes limits() to kernels made for
-    made_for(); for others, note_product adds a launch.
+    made_for(); for others, and for weights where it says takes_weights = False, note_product adds a launch.
     """
 
     bias: Any = None

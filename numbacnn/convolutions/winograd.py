@@ -29,13 +29,14 @@ def _round_up(count: int, unit: int) -> int:
 
 
 class Winograd:
-    """F(m x m, r x r)."""
+    """F(m x m, r x r). takes_weights: rows of two pixels are filled up with as many more (kernels/finish.py), which then costs more than a launch behind."""
 
     winograd = True
     takes_function = True
 
     def __init__(self, m: int, r: int):
         self.m, self.r, self.places = m, r, (m + r - 1) ** 2
+        self.takes_weights = m > 2
 
     def tiles(self, problem: Convolution) -> int:
         """Blocks of m x m output pixels."""
