@@ -40,6 +40,13 @@ BASELINE = ROOT / "tools" / "ptx_baseline.json"
 ARCHITECTURES = ("75", "80", "89", "90", "90a", "120")
 PRECISIONS = {"float64": np.float64, "float32": np.float32, "tf32": np.float32, "bf16": np.float32}
 NETWORKS = (("resnet18", (64, 64, 3)), ("mobilenet_v2", (64, 64, 3)), ("small", (32, 32, 3)))
+FUNCTIONS_BEHIND = (  # that apply an elementwise layer themselves: tiles, small ones, a sum in parts, and the two for groups
+    (registry.layers["Conv2D"](128, 3, padding="same"), (32, 32, 64), 64),
+    (registry.layers["Conv2D"](17, 1), (8, 8, 3), 2),
+    (registry.layers["Dense"](19), (300,), 2),
+    (registry.layers["DepthwiseConv2D"](3), (16, 16, 32), 2),
+    (registry.layers["Conv2D"](8, 3, groups=2), (8, 8, 8), 2),
+)
 WIDE = (128, 64)  # filters of convolutions that fill a GPU, and so get the largest tiles
 SLACK = 8  # registers by which another version of the compiler may differ
 
@@ -98,6 +105,9 @@ def others(backend: CUDA, options: dict) -> None:
         Plan(graph_of(convolution, (32, 32, 64)), 64, own, backend, training=True, trainable=frozenset({"layer"}), **options)
     import numbacnn as nn
 
+    for layer, shape, batch in FUNCTIONS_BEHIND:
+        model = nn.Sequential([nn.Input(shape), layer, nn.Mish()])
+        Plan(model.graph, batch, {path: w.astype(options["dtype"]) for path, w in model.network.weights().items()}, backend, **options)
     for name, shape in NETWORKS:
         model = nn.build(name, classes=10, input_shape=shape)
         arrays = {path: array.astype(options["dtype"]) for path, array in model.network.weights().items()}

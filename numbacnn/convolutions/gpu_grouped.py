@@ -35,7 +35,7 @@ def _is_not_depthwise(problem: Convolution) -> str | None:
 class GPUDepthwise:
     """Forward pass, and the gradient by the input where that is a convolution like it."""
 
-    name, device = "gpu depthwise", "cuda"
+    name, device, takes_function = "gpu depthwise", "cuda", True
 
     def supports(self, problem: Convolution) -> str | None:
         return _is_not_depthwise(problem)
@@ -46,14 +46,15 @@ class GPUDepthwise:
             low = tuple(k - 1 - n for k, n in zip(size, low, strict=True))
         pixels = 8 if y.shape[2] > WIDE and problem.strides[1] <= 2 else 4
         residual = epilogue.addend(step, 1) if epilogue.residual is None else epilogue.residual.reshape(-1)
-        facts = (residual, *map(float, epilogue.clamp), x.shape[1:], y.shape, low, int(problem.transposed), pixels)
-        step.run(tile(*size, *problem.strides, pixels), x.reshape(-1), kernel.reshape(-1), *epilogue.vectors(step, y.shape[3]), *facts, out=y.reshape(-1))
+        facts = (residual, *epilogue.limits(step), x.shape[1:], y.shape, low, int(problem.transposed), pixels)
+        made = tile(*size, *problem.strides, pixels, epilogue.made_for(step.dtype))
+        step.run(made, x.reshape(-1), kernel.reshape(-1), *epilogue.vectors(step, y.shape[3]), *facts, out=y.reshape(-1))
 
 
 class GPUGrouped:
     """Always possible."""
 
-    name, device = "gpu grouped", "cuda"
+    name, device, takes_function = "gpu grouped", "cuda", True
 
     def supports(self, problem: Convolution) -> str | None:
         return None
@@ -65,8 +66,8 @@ class GPUGrouped:
             weights = step.run(swap_channels, weights, groups, out=step.new(taps, weights.shape[2] // groups, y.shape[3]))
         residual = epilogue.addend(step, 1) if epilogue.residual is None else epilogue.residual.reshape(-1)
         steps = problem.strides if problem.transposed else (1, 1)
-        facts = (residual, *map(float, epilogue.clamp), *map(step.constant, problem.taps), x.shape[1:], y.shape, steps, groups)
-        step.run(grouped, x.reshape(-1), weights.reshape(-1), *epilogue.vectors(step, y.shape[3]), *facts, out=y.reshape(-1))
+        facts = (residual, *epilogue.limits(step), *map(step.constant, problem.taps), x.shape[1:], y.shape, steps, groups)
+        step.run(grouped(epilogue.made_for(step.dtype)), x.reshape(-1), weights.reshape(-1), *epilogue.vectors(step, y.shape[3]), *facts, out=y.reshape(-1))
 
 
 class GPUDepthwiseWeights:

@@ -62,7 +62,7 @@ def _tile(rows: int, columns: int, times: int, unit: int) -> Tile:
 class Tensor:
     """Forward pass and gradient by the input."""
 
-    name, device, rounds, least = "tensor cores", "cuda", True, LEAST
+    name, device, rounds, least, takes_function = "tensor cores", "cuda", True, LEAST, True
 
     def supports(self, problem: Convolution) -> str | None:
         if reason := _refuses(problem):
@@ -82,8 +82,9 @@ class Tensor:
         vectors, residual = epilogue.vectors(step, channels), epilogue.addend(step, 4).reshape(-1)
         fours = _in_fours(channels, y, residual)
         tile = _tile(most, channels, phases.size // 8, unit)
-        facts = (taps, phases, problem.batch, most, tuple(problem.source), tuple(problem.target), fours, *map(float, epilogue.clamp))
-        step.run(product(problem.precision, tile, unit), x.reshape(-1), packed.reshape(-1), *vectors, residual, *facts, out=y.reshape(-1))
+        facts = (taps, phases, problem.batch, most, tuple(problem.source), tuple(problem.target), fours, *epilogue.limits(step))
+        made = product(problem.precision, tile, unit, epilogue.made_for(step.dtype))
+        step.run(made, x.reshape(-1), packed.reshape(-1), *vectors, residual, *facts, out=y.reshape(-1))
         return None
 
 

@@ -10,7 +10,7 @@ from ..kernels.gpu_product import OUTSIDE, finish_parts, product
 from ..kernels.gpu_tile import DEPTH, Tile
 from ..kernels.gpu_weights import add_parts, weight_gradient
 from ..kernels.reduce import channel_sums
-from .problem import Convolution, Epilogue
+from .problem import FREE, Convolution, Epilogue
 
 TILES = (Tile(128, 128, 8, 8), Tile(128, 64, 8, 8), Tile(64, 64, 8, 4), Tile(64, 32, 8, 4), Tile(32, 32, 4, 4))
 BUSY = 132 * 256  # threads that keep a GPU busy; twice as many fit. A fixed number, so that results are the same bits on any GPU
@@ -72,7 +72,7 @@ def _refuses(problem: Convolution) -> str | None:
 class Tiles:
     """Forward pass and gradient by the input."""
 
-    name, device = "tiles", "cuda"
+    name, device, takes_function = "tiles", "cuda", True
 
     def supports(self, problem: Convolution) -> str | None:
         return _refuses(problem)
@@ -89,16 +89,17 @@ class Tiles:
         each = -(-terms // (parts * DEPTH)) * DEPTH
         parts = max(1, -(-terms // each)) if each else 1
         matrix = is_matrix(problem)
-        made = product(tile, not matrix, problem.transposed, len(lattices) > 1, wide, wide_out, parts > 1)
+        function = epilogue.made_for(step.dtype)
+        made = product(tile, not matrix, problem.transposed, len(lattices) > 1, wide, wide_out, parts > 1, None if parts > 1 else function)
         places = step.constant(np.zeros(4, np.int32) if matrix else table), step.constant(phases)
         residual = step.constant(np.zeros(0)) if epilogue.residual is None else epilogue.residual.reshape(-1)
-        finish = (*epilogue.vectors(step, outputs), residual, *map(float, epilogue.clamp))
+        vectors, limits = (*epilogue.vectors(step, outputs), residual), epilogue.limits(step)
         geometry = (height, width, depth, problem.batch, rows, columns, outputs, max(each, DEPTH))
         grid = (tile.tiles(most, outputs), parts, len(lattices))
         target = y.reshape(-1) if parts == 1 else step.new(parts * y.size)
-        step.run(made, x.reshape(-1), kernel.reshape(-1), *places, *finish, geometry, grid, out=target)
+        step.run(made, x.reshape(-1), kernel.reshape(-1), *places, *vectors, *(limits if parts == 1 else FREE), geometry, grid, out=target)
         if parts > 1:
-            step.run(finish_parts, target, *finish, outputs, out=y.reshape(-1))
+            step.run(finish_parts(function), target, *vectors, *limits, outputs, out=y.reshape(-1))
         return None
 
 

@@ -60,15 +60,6 @@ def in_channels(channels):
     return n, block * LANES + cuda.threadIdx.x
 
 
-@compiled
-def finish(value, residual, lo, hi, place, y):
-    """y[place] = min(max(value + residual[place], lo), hi), an empty residual is none; the comparisons are false for NaN, which therefore stays."""
-    if residual.size > 0:
-        value += residual[place]
-    value = lo if value < lo else value
-    y[place] = hi if value > hi else value
-
-
 @gpu_kernel(threads=(LANES, PARTS), blocks=lambda parts, others, first, second: -(-(first.size + second.size) // LANES))
 def add_parts(parts, others, first, second):
     """first [A] = the sum of the rows of parts [P, A], second [B] = that of others [P, B], in a fixed order."""

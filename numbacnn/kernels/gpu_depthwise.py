@@ -6,7 +6,9 @@ which the first-level cache keeps: no shared memory is needed for that. convolut
 """
 
 from ..jit import Kernel, compiled, cuda, factory, named
-from .gpu import LANES, ROWS, finish, gpu_kernel, index
+from .finish import Function, label
+from .gpu import LANES, ROWS, gpu_kernel, index
+from .gpu_finish import finishing
 from .ptx import divide
 
 MOST_BLOCKS = 1024  # that a weight gradient is worth; never derived from the GPU, so that all give the same bits
@@ -32,13 +34,15 @@ def _blocks(x, kernel, bias, scale, shift, residual, lo, hi, image, result, low,
 
 
 @factory
-def tile(kh: int, kw: int, sh: int, sw: int, pixels: int) -> Kernel:
+def tile(kh: int, kw: int, sh: int, sw: int, pixels: int, function: Function | None) -> Kernel:
     """The kernel for windows of kh x kw, strides sh and sw, and so many `pixels` a thread. Its arguments:
 
     x [N * H * W * C], kernel [kh * kw * C'], bias, scale, shift [C']; residual like y, or empty; lo, hi; image (H, W, C);
     result (N, H', W', C'), C' a multiple of C; low (rows, columns) of zeros before the image; flip 1: the taps are turned around, as the
-    gradient by the input has them; columns = pixels; y [N * H' * W' * C'] = clamp((convolution + bias) * scale + shift + residual).
+    gradient by the input has them; columns = pixels; y [N * H' * W' * C'] = clamp((convolution + bias) * scale + shift + residual), or function
+    in the clamp's place (gpu_finish.py).
     """
+    finish = finishing(function)
     span = (pixels - 1) * sw + kw
 
     def run(x, kernel, bias, scale, shift, residual, lo, hi, image, result, low, flip, columns, y):
@@ -69,10 +73,10 @@ def tile(kh: int, kw: int, sh: int, sw: int, pixels: int) -> Kernel:
         place, stride = index(((n * rows + i) * across + first) * outputs + c), index(outputs)
         for p in range(pixels):
             if first + p < across:
-                finish((sums[p] + add) * factor + shifted, residual, lo, hi, place, y)
+                finish((sums[p] + add) * factor + shifted, residual, lo, hi, c, place, y)
             place += stride
 
-    return gpu_kernel(threads=(LANES, ROWS), blocks=_blocks)(named(run, f"gpu_depthwise_{kh}x{kw}_strides_{sh}x{sw}_pixels_{pixels}"))
+    return gpu_kernel(threads=(LANES, ROWS), blocks=_blocks)(named(run, f"gpu_depthwise_{kh}x{kw}_strides_{sh}x{sw}_pixels_{pixels}{label(function)}"))
 
 
 def parts_of(result: tuple[int, ...], kh: int) -> int:

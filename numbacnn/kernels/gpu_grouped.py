@@ -7,8 +7,10 @@ convolutions/gpu_grouped.py notes the launches.
 
 import numpy as np
 
-from ..jit import cuda, kernel, prange
-from .gpu import LANES, ROWS, finish, gpu_kernel, index
+from ..jit import Kernel, cuda, factory, kernel, named, prange
+from .finish import Function, label
+from .gpu import LANES, ROWS, gpu_kernel, index
+from .gpu_finish import finishing
 from .ptx import divide
 
 PIXELS = 4  # neighbours of a lattice of the output, which share the weights that a thread reads
@@ -33,48 +35,53 @@ def _lattices(x, weights, bias, scale, shift, residual, lo, hi, taps, phases, im
     return result[0] * -(-rows // ROWS) * -(-columns // PIXELS) * -(-result[3] // LANES), phases.shape[0]
 
 
-@gpu_kernel(threads=(LANES, ROWS), blocks=_lattices)
-def grouped(x, weights, bias, scale, shift, residual, lo, hi, taps, phases, image, result, steps, groups, y):
-    """y = clamp((sum over its phase's taps + bias) * scale + shift + residual).
+@factory
+def grouped(function: Function | None) -> Kernel:
+    """The kernel for y = clamp((sum over its phase's taps + bias) * scale + shift + residual), or function in the clamp's place (gpu_finish.py).
 
     x [N * H * W * C], weights [taps * C / groups * C'], bias, scale, shift [C'], residual like y, or empty; image (H, W, C), result
     (N, H', W', C'); steps: rows and columns between two places of a phase's lattice; y [N * H' * W' * C'].
     """
-    height, width, channels = image
-    rows, across, outputs = result[1], result[2], result[3]
-    phase = phases[cuda.blockIdx.y]
-    down, aside = (rows + steps[0] - 1) // steps[0], (across + steps[1] - 1) // steps[1]  # places of the largest lattice
-    rest, block = divide(cuda.blockIdx.x, (outputs + LANES - 1) // LANES)
-    rest, strip = divide(rest, (aside + PIXELS - 1) // PIXELS)
-    n, band = divide(rest, (down + ROWS - 1) // ROWS)
-    c, a, b = block * LANES + cuda.threadIdx.x, band * ROWS + cuda.threadIdx.y, strip * PIXELS
-    i, j = phase[0] + a * phase[6], phase[1] + b * phase[7]
-    if c >= outputs or i >= rows or j >= across:
-        return
-    depth = divide(channels, groups)[0]
-    source = divide(c, divide(outputs, groups)[0])[0] * depth
-    zero, row = x.dtype.type(0), index(outputs)
-    sums, inside = cuda.local.array(PIXELS, x.dtype), cuda.local.array(PIXELS, np.int32)
-    for p in range(PIXELS):
-        sums[p] = zero
-    for t in range(phase[2], phase[3]):
-        r, q = a * phase[4] + taps[t, 0], b * phase[5] + taps[t, 1]
-        if 0 <= r < height:
-            for p in range(PIXELS):
-                inside[p] = 0 <= q + p * phase[5] < width
-            place, step = ((n * height + r) * width + q) * channels + source, phase[5] * channels
-            w = index(taps[t, 2] * depth * outputs + c)
-            for _ in range(depth):
-                factor = weights[w]
-                w += row
+    finish = finishing(function)
+
+    def run(x, weights, bias, scale, shift, residual, lo, hi, taps, phases, image, result, steps, groups, y):
+        height, width, channels = image
+        rows, across, outputs = result[1], result[2], result[3]
+        phase = phases[cuda.blockIdx.y]
+        down, aside = (rows + steps[0] - 1) // steps[0], (across + steps[1] - 1) // steps[1]  # places of the largest lattice
+        rest, block = divide(cuda.blockIdx.x, (outputs + LANES - 1) // LANES)
+        rest, strip = divide(rest, (aside + PIXELS - 1) // PIXELS)
+        n, band = divide(rest, (down + ROWS - 1) // ROWS)
+        c, a, b = block * LANES + cuda.threadIdx.x, band * ROWS + cuda.threadIdx.y, strip * PIXELS
+        i, j = phase[0] + a * phase[6], phase[1] + b * phase[7]
+        if c >= outputs or i >= rows or j >= across:
+            return
+        depth = divide(channels, groups)[0]
+        source = divide(c, divide(outputs, groups)[0])[0] * depth
+        zero, row = x.dtype.type(0), index(outputs)
+        sums, inside = cuda.local.array(PIXELS, x.dtype), cuda.local.array(PIXELS, np.int32)
+        for p in range(PIXELS):
+            sums[p] = zero
+        for t in range(phase[2], phase[3]):
+            r, q = a * phase[4] + taps[t, 0], b * phase[5] + taps[t, 1]
+            if 0 <= r < height:
                 for p in range(PIXELS):
-                    if inside[p] > 0:
-                        sums[p] += x[index(place + p * step)] * factor
-                place += 1
-    for p in range(PIXELS):
-        col = j + p * phase[7]
-        if col < across:
-            finish((sums[p] + bias[c]) * scale[c] + shift[c], residual, lo, hi, index(((n * rows + i) * across + col) * outputs + c), y)
+                    inside[p] = 0 <= q + p * phase[5] < width
+                place, step = ((n * height + r) * width + q) * channels + source, phase[5] * channels
+                w = index(taps[t, 2] * depth * outputs + c)
+                for _ in range(depth):
+                    factor = weights[w]
+                    w += row
+                    for p in range(PIXELS):
+                        if inside[p] > 0:
+                            sums[p] += x[index(place + p * step)] * factor
+                    place += 1
+        for p in range(PIXELS):
+            col = j + p * phase[7]
+            if col < across:
+                finish((sums[p] + bias[c]) * scale[c] + shift[c], residual, lo, hi, c, index(((n * rows + i) * across + col) * outputs + c), y)
+
+    return gpu_kernel(threads=(LANES, ROWS), blocks=_lattices)(named(run, f"grouped{label(function)}"))
 
 
 def parts_of(result: tuple[int, ...], taps: int, depth: int) -> int:

@@ -17,8 +17,9 @@ Where few blocks would be busy the sum is cut into parts, which `finish_parts` a
 import numpy as np
 
 from ..jit import Kernel, cuda, device, factory, named, prange
-from ..jit import kernel as launched
-from .gpu_tile import DEPTH, PAD, Tile, bound, corner, loader, multiplier, row_reader, row_writer, storer
+from .finish import Function, label
+from .gpu_finish import ending, finishing
+from .gpu_tile import DEPTH, PAD, Tile, corner, loader, multiplier, row_reader, row_writer, storer
 from .ptx import divide, load4, store1
 
 i4, u4 = np.int32, np.uint32
@@ -27,7 +28,7 @@ PHASE = 10  # numbers of a phase
 
 
 @factory
-def product(tile: Tile, gathers: bool, turned: bool, scattered: bool, wide: int, wide_out: int, partial: bool) -> Kernel:
+def product(tile: Tile, gathers: bool, turned: bool, scattered: bool, wide: int, wide_out: int, partial: bool, function: Function | None) -> Kernel:
     """The kernel for a tile.
 
     gathers: by the table; else x is a matrix [rows, K] (a 1x1 convolution)
@@ -35,6 +36,7 @@ def product(tile: Tile, gathers: bool, turned: bool, scattered: bool, wide: int,
     scattered: a phase's pixels don't follow each other in the target
     wide: elements that neighbour each other along the sum and are loaded at once, 4 or 1; wide_out: the same along the result's channels
     partial: y [parts, …] gets parts of the sum, without bias, scale and so on
+    function: what stands in the place of the clamp (kernels/gpu_finish.py)
     """
     bm, bn, tm, tn, threads = *tile, tile.threads
     pitch_a, pitch_b = bm + PAD, bn + PAD
@@ -52,7 +54,7 @@ def product(tile: Tile, gathers: bool, turned: bool, scattered: bool, wide: int,
     results, many = tm * tn, bm if scattered else 1
     first, multiply = corner(tile), multiplier(tile)
     load_x, load_kernel, store = loader(wide), loader(unit_b), storer(wide_out)
-    read, write = row_reader(wide_out), row_writer(wide_out)
+    read, write, end = row_reader(wide_out), row_writer(wide_out), ending(function)
 
     @device
     def locate(place, phases, at):
@@ -131,7 +133,7 @@ def product(tile: Tile, gathers: bool, turned: bool, scattered: bool, wide: int,
                 if residual.size > 0:
                     ra, rb, rc, rd = read(residual, to, outputs - column)
                     a, b, c, d = a + ra, b + rb, c + rc, d + rd
-                a, b, c, d = bound(a, lo, hi), bound(b, lo, hi), bound(c, lo, hi), bound(d, lo, hi)
+                a, b, c, d = end(a, lo, hi, column), end(b, lo, hi, column + 1), end(c, lo, hi, column + 2), end(d, lo, hi, column + 3)
             write(y, to, outputs - column, a, b, c, d)
 
     @device
@@ -206,22 +208,24 @@ def product(tile: Tile, gathers: bool, turned: bool, scattered: bool, wide: int,
             band(4, acc, row, i4(column + 32), count, places, outputs, before, bias, scale, shift, residual, lo, hi, y)
 
     said = (("_gather", gathers), ("_turned", turned), ("_scattered", scattered), ("_part", partial))
-    name = f"product_{tile}{''.join(word for word, true in said if true)}_{wide}_{wide_out}"
+    name = f"product_{tile}{''.join(word for word, true in said if true)}_{wide}_{wide_out}{label(function)}"
     made = Kernel(named(run, name))
     lean = wide == wide_out == 4 and not (scattered and partial)  # others spilled somewhere with as few registers
     made.cuda(run, threads=threads, blocks=lambda *args: args[-2], resident=tile.resident if lean else tile.resident // 2)
     return made
 
 
-@launched
-def finish_parts(parts, bias, scale, shift, residual, lo, hi, outputs, y):
-    """y = clamp((sum of parts + bias) * scale + shift + residual); parts [parts, elements of y], all with one axis."""
-    for i in prange(y.size):
-        n, v = i % outputs, parts[i]
-        for p in range(i + y.size, parts.size, y.size):
-            v += parts[p]
-        v = v * scale[n] + (bias[n] * scale[n] + shift[n])
-        if residual.size > 0:
-            v += residual[i]
-        v = lo if v < lo else v
-        y[i] = hi if v > hi else v
+@factory
+def finish_parts(function: Function | None) -> Kernel:
+    """The kernel for y = clamp((sum of parts + bias) * scale + shift + residual), or functions in the clamp's place; parts [parts, elements of y], all
+    with one axis."""
+    finish = finishing(function)
+
+    def run(parts, bias, scale, shift, residual, lo, hi, outputs, y):
+        for i in prange(y.size):
+            n, v = i % outputs, parts[i]
+            for p in range(i + y.size, parts.size, y.size):
+                v += parts[p]
+            finish(v * scale[n] + (bias[n] * scale[n] + shift[n]), residual, lo, hi, n, i, y)
+
+    return Kernel(named(run, f"finish_parts{label(function)}"))

@@ -9,6 +9,8 @@ The gradient by the input of a strided convolution falls apart into phases (kern
 import numpy as np
 
 from ..jit import Kernel, cuda, device, factory, kernel, named, prange
+from .finish import Function, label
+from .gpu_finish import ending
 from .gpu_tensor import COPIES, DEPTH, LEAST, ROUNDINGS, STAGES, Tile, column, spread
 from .ptx import cp_commit, cp_wait, divide, load1, load4, store1, store4
 from .rounding import to_bf16, to_tf32
@@ -32,21 +34,14 @@ def place_of(row, batch, height, width, first, second, down, right):
     return image, i, j
 
 
-@device
-def bound(v, lo, hi):
-    """The nearest number from lo to hi; NaN passes."""
-    v = lo if v < lo else v
-    return hi if v > hi else v
-
-
 @factory
-def product(precision: str, tile: Tile, unit: int) -> Kernel:
+def product(precision: str, tile: Tile, unit: int, function: Function | None = None) -> Kernel:
     """The kernel for a precision ("tf32", "bf16") and a tile; unit: 4 where channels come in fours that lie at multiples of 16 bytes, else 1.
 
     x (all of the source), packed (weights [tap, target channels, source channels], rounded), bias, scale, shift [target channels], residual
     like y or empty, taps, phases (forward_taps' or data_taps', int32): one axis each. most: pixels of the largest phase. source, target: (rows,
     columns, channels). fours: whether the target's channels come in fours, at multiples of 16 bytes in y and residual.
-    y = clamp((product + bias) * scale + shift + residual).
+    y = clamp((product + bias) * scale + shift + residual), or function in the clamp's place (kernels/gpu_finish.py).
     """
     rows, columns, down, across = tile
     high, broad, pitch, threads = tile.high, tile.broad, tile.pitch, tile.threads
@@ -62,7 +57,7 @@ def product(precision: str, tile: Tile, unit: int) -> Kernel:
     beside = broad * 2  # lanes for a row on its way to memory
     bits_of_beside = beside.bit_length() - 1
     step_back = 32 // beside
-    copy = COPIES[unit]
+    copy, end = COPIES[unit], ending(function)
     left, _, right_ready, multiply, _ = ROUNDINGS[precision]
 
     @device
@@ -83,7 +78,7 @@ def product(precision: str, tile: Tile, unit: int) -> Kernel:
                         if residual.size > 0:
                             e = load4(residual, to)
                             v0, v1, v2, v3 = v0 + e[0], v1 + e[1], v2 + e[2], v3 + e[3]
-                        store4(y, to, bound(v0, lo, hi), bound(v1, lo, hi), bound(v2, lo, hi), bound(v3, lo, hi))
+                        store4(y, to, end(v0, lo, hi, n), end(v1, lo, hi, n + 1), end(v2, lo, hi, n + 2), end(v3, lo, hi, n + 3))
         else:
             for c in range(lane, wide, 32):
                 if n + c < channels:
@@ -94,7 +89,7 @@ def product(precision: str, tile: Tile, unit: int) -> Kernel:
                             v, to = (load1(memory, at + r * pitch + c) + b) * s + t, pixel * channels + n + c
                             if residual.size > 0:
                                 v += load1(residual, to)
-                            store1(y, to, bound(v, lo, hi))
+                            store1(y, to, end(v, lo, hi, n + c))
 
     @device
     def gather(memory, at, sums, i, lane):
@@ -206,7 +201,7 @@ def product(precision: str, tile: Tile, unit: int) -> Kernel:
     def blocks(x, packed, bias, scale, shift, residual, taps, phases, batch, most, source, target, *_):
         return *tile.blocks(most, target[2]), phases.size // PHASE
 
-    made = Kernel(named(run, f"tensor_product_{precision}_{tile}_{unit}"))
+    made = Kernel(named(run, f"tensor_product_{precision}_{tile}_{unit}{label(function)}"))
     made.cuda(run, threads=threads, blocks=blocks, shared=lambda *_: 4 * ring, least=LEAST)
     return made
 

@@ -151,10 +151,3 @@ def row_reader(unit: int) -> Callable:
         )
 
     return read
-
-
-@device
-def bound(value, lo, hi):
-    """min(max(value, lo), hi), where NaN stays NaN."""
-    value = lo if value < lo else value
-    return hi if value > hi else value

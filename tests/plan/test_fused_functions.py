@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 import numbacnn as nn
 from numbacnn import cache, convolutions, machine_code
 from numbacnn.backends import open_backend
+from numbacnn.backends.cuda import CUDA
+from numbacnn.backends.simulated import Simulated
 from numbacnn.plan import Plan
 from numbacnn.testing.twins import check_model_twin
 
@@ -291,12 +293,34 @@ def test_a_candidate_that_takes_no_functions_gets_a_launch_beside_it(monkeypatch
     assert len(alone.launches) == 4 and len(fused.launches) == 2
 
 
+ON_GPU = {  # (layer, shape of an image, precision, kernel that must have made it)
+    "groups": (nn.Conv2D(6, (3, 2), groups=2, padding="same"), (3, 4, 4), "float32", "grouped"),
+    "few channels": (nn.Conv2D(17, 3, 2), (5, 4, 3), "float32", "product"),
+    "pointwise": (nn.Conv2D(8, 1), (3, 4, 4), "float32", "product"),
+    "a sum in parts": (nn.Dense(19), (300,), "float32", "finish_parts"),
+    "depthwise": (nn.DepthwiseConv2D(3), (4, 5, 17), "float32", "gpu_depthwise_3x3"),
+    "transposed": (nn.Conv2DTranspose(5, 3, 2), (2, 3, 5), "float32", "product"),
+    "tf32": (nn.Conv2D(8, 3), (4, 4, 4), "tf32", "tensor_product_tf32"),
+    "bf16, odd": (nn.Conv2D(17, 1), (3, 4, 3), "bf16", "tensor_product_bf16"),
+}
+
+
 @pytest.mark.sim
-@pytest.mark.parametrize("kind", ["groups", "pointwise", "Dense", "depthwise", "transposed"])
+@pytest.mark.parametrize("kind", ON_GPU)
 def test_on_a_simulated_gpu(kind):
-    """No candidate for GPUs applies functions itself: there they are one launch behind it."""
-    layer, shape, _, _ = KINDS[kind]
-    check_model_twin(network((layer, nn.Swish(), Learned(), nn.Tanh()), shape), batch=1)
+    layer, shape, precision, kernel = ON_GPU[kind]
+    model, x = network((layer, *BEHIND), shape), images(shape, 1)
+    plans = [
+        Plan(model.graph, 1, model.network.weights(), CUDA(Simulated(backwards)), folding=folding, precision=precision)
+        for folding, backwards in ((False, False), (True, False), (True, True))
+    ]
+    y, *fused = (plan.run([x]).outputs[0] for plan in plans)
+    assert np.isfinite(y).all() and all(np.array_equal(y, other) for other in fused)
+    assert len(plans[0].launches) - len(plans[1].launches) == len(BEHIND)
+    last = plans[1].launches[-1].kernel.__name__
+    assert last.startswith(kernel) and "_LeakyReLU_Bent_Swish_" in last
+    if precision == "float32":
+        check_model_twin(network((layer, nn.Swish(), Learned(), nn.Tanh()), shape), batch=1)
 
 
 def test_nan_comes_through():
