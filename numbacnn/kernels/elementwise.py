@@ -1,5 +1,5 @@
 """Kernels of elementwise layers from their scalar functions: of one layer, or of several that follow each other. Those with weights
-are in channelwise.py; finish.py applies functions where another kernel writes its result.
+are in channelwise.py; finish.py and gpu_finish.py apply functions where another kernel writes its result.
 
 Several are one pass over memory in each direction. Backward computes the values between them again: that takes less time than to store
 and to load them. An element's bits are the same as if each layer ran by itself.
