@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
 
 import numpy as np
@@ -218,26 +217,26 @@ def test_the_cpu_imports_nothing_of_cuda():
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
-def test_threads_that_wait_at_once_get_what_is_theirs():
-    class Slow(deque):
+def test_a_thread_that_waits_sees_what_another_one_is_fetching():
+    taken, go_on = threading.Event(), threading.Event()
+
+    class Held(deque):
         def popleft(self):
             first = super().popleft()
-            time.sleep(1e-4)  # the others may go on
+            taken.set()
+            go_on.wait(5)
             return first
 
-    backend, wrong = CUDA(Simulated()), []
-    backend.driver.fetched = Slow()
-
-    def work(number):
-        fetch = backend.fetching([backend.constant(np.full(64, number, np.float32))])
-        for _ in range(40):
-            wrong.extend(a for a in fetch()() if not (a == number).all())
-            for way in fetch.spare:
-                way.homes[0].fill(0)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(1, 5)]
-    for thread in threads:
-        thread.start()
+    driver, seen = Simulated(), []
+    source, target = np.full(4, 7.0), np.zeros(4)
+    driver.fetched = Held()
+    driver.fetch(target.ctypes.data, source.ctypes.data, source.nbytes)
+    threads = [threading.Thread(target=driver.wait), threading.Thread(target=lambda: (driver.wait(), seen.append(target.copy())))]
+    threads[0].start()
+    assert taken.wait(5)
+    threads[1].start()
+    threads[1].join(0.2)  # it would be done by now if it waited for nothing
+    go_on.set()
     for thread in threads:
         thread.join()
-    assert not wrong
+    assert seen[0].tolist() == [7] * 4
