@@ -152,9 +152,8 @@ class Plan:
         self.permission = None
         if update and backend.ahead:
             looked_at = [*(b for b in self.trace.losses if b), *self.trace.penalties]
-            self.step_at -= self.update_at
             self.launches, self.update_at, self.permission = guard(self.launches, self.update_at, looked_at, dtype)
-            self.step_at += self.update_at
+            self.step_at += len(looked_at)
         spans = lives(self.launches, roots)
         places, self.arena_bytes = arena(self.launches, spans, reuse)
 
@@ -189,23 +188,9 @@ class Plan:
             if None in shapes[name]:
                 raise ConfigError(f"input {name!r} has shape {shapes[name]}: give the sizes that are None before planning")
 
-    def run(
-        self,
-        xs: Sequence[Any],
-        targets: Sequence[Any] = (),
-        shares: Sequence[Any] = (),
-        clock: tuple[int, int] = (0, 0),
-        rates: Any = None,
-        gather: tuple[float, float, float] | None = None,
-    ) -> Result:
-        """Run the plan on a batch and wait for what comes of it.
-
-        xs in the order of the graph's inputs; targets and shares (each sample's weight in the mean) for each output with a loss,
-        or, without losses in training, shares = the gradient by each output. clock = (seed, step). rates [groups, …].
-        gather, of plans that gather gradients: what this run's count, whether (1) or not (0) they are added to those there, and the
-        factor of the sum in an update (0: no update yet).
-        """
-        return self.start(xs, targets, shares, clock, rates, gather)()
+    def run(self, *args: Any, **options: Any) -> Result:
+        """`start`, and wait for what comes of it."""
+        return self.start(*args, **options)()
 
     def start(
         self,
@@ -216,7 +201,12 @@ class Plan:
         rates: Any = None,
         gather: tuple[float, float, float] | None = None,
     ) -> Callable[[], Result]:
-        """As `run`, but the device may still be at work: what is returned waits for the result. The next run may be started before.
+        """Run the plan on a batch. The device may still be at work: what is returned waits for the result. The next run may be started before.
+
+        xs in the order of the graph's inputs; targets and shares (each sample's weight in the mean) for each output with a loss,
+        or, without losses in training, shares = the gradient by each output. clock = (seed, step). rates [groups, …].
+        gather, of plans that gather gradients: what this run's count, whether (1) or not (0) they are added to those there, and the
+        factor of the sum in an update (0: no update yet).
 
         With an optimizer, and a loss that is not finite, nothing changes, neither in this run nor in those that were started before the host saw
         its result: on such a device, until the host gives `flat.permission` anew.

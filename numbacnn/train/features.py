@@ -90,10 +90,13 @@ class Source:
         """A step of the session on a batch."""
         self._step(self.session.train, item, totals, class_weight, waits)
 
-    def evaluate(self, totals: Totals) -> None:
+    def evaluate(self) -> dict[str, float]:
         """The session's losses and metrics over all of it."""
+        totals = Totals()
         for _ in in_turn((self._step(self.session.evaluate, item, totals) for item in self.epoch(0)), self.session.network.backend.ahead):
             pass
+        self.session.evaluated = totals
+        return self.session.logs(totals)
 
     def _step(self, step: Any, item: Any, *args: Any) -> Any:
         if not isinstance(item, Item):
@@ -160,7 +163,4 @@ class Work:
 
     def evaluate(self) -> dict[str, float]:
         """Loss and metrics over the validation data."""
-        totals = Totals()
-        self.valid.evaluate(totals)
-        self.session.evaluated = totals
-        return self.session.logs(totals)
+        return self.valid.evaluate()

@@ -8,13 +8,11 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..data.arrays import for_plans
 from ..errors import ConfigError, NotFiniteError
 from . import schedules
-from .ahead import in_turn
 from .callbacks import Callbacks, as_list
 from .diagnose import WAY_OUT
-from .features import Work
+from .features import Source, Work
 from .goals import Totals
 from .plateau import ReduceLROnPlateau
 from .session import Session
@@ -179,8 +177,4 @@ class _Interrupt:
 
 def evaluate(session: Session, data: Any) -> dict[str, float]:
     """Loss and metrics over a data set."""
-    totals = Totals()
-    for _ in in_turn((session.evaluate(item, totals) for item in for_plans(data, 0)), session.network.backend.ahead):
-        pass
-    session.evaluated = totals
-    return session.logs(totals)
+    return Source(session, data).evaluate()
